@@ -1,0 +1,1 @@
+//! The audit log: event, canonical form, chain, checkpoints, durable writer, verification.

@@ -1,0 +1,1 @@
+//! Who calls: keys, passwords, sessions, roles and the secrets they rest on.

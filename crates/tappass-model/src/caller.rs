@@ -1,0 +1,66 @@
+//! Who calls, and what the organisation has set for it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Flags, Mode};
+
+/// What a person may do in an organisation. Ordered from least to most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Sees what is theirs.
+    Member,
+    /// Reads all, changes nothing.
+    Auditor,
+    /// Registers and runs agents.
+    Developer,
+    /// Governs the organisation.
+    OrgAdmin,
+    /// Runs the platform, across organisations.
+    PlatformAdmin,
+}
+
+/// Which tools an agent may use: names with `*` and `?` globs. Deny wins; an empty `allow` allows all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ToolRules {
+    /// What may be used; empty: everything.
+    pub allow: Vec<String>,
+    /// What may never be used.
+    pub deny: Vec<String>,
+}
+
+/// What an admin has set for one agent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentSettings {
+    /// The mode of a call without a `mode` flag.
+    pub mode: Mode,
+    /// No caller gets below this.
+    pub floor: Mode,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Which tools it may use.
+    pub tools: ToolRules,
+    /// Flags that hold unless the call says otherwise.
+    pub flags: Flags,
+    /// Whether each answer carries the steps' trace.
+    pub trace: bool,
+}
+
+/// An agent that has shown who it is. Made by `identify`, never changed after.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentCaller {
+    /// Its organisation.
+    pub org_id: Uuid,
+    /// Its identity, stable for life.
+    pub agent_uuid: Uuid,
+    /// The name it was registered under, unique in its organisation: `claims-processor`.
+    pub agent_id: String,
+    /// The key it used.
+    pub key_id: Uuid,
+    /// What an admin has set.
+    pub settings: AgentSettings,
+}

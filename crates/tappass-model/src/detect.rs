@@ -1,0 +1,39 @@
+//! What a detector reports about one text, before any step has judged it.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The families of detectors. One scan of a text runs those that the pipeline's steps ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// Personal data.
+    Pii,
+    /// API keys, private keys, passwords, connection strings.
+    Secret,
+    /// Attempts to steer the model against its operator.
+    Injection,
+    /// Internal hosts, private addresses, cloud resource names, paths.
+    Infra,
+    /// Markings of sensitivity (`CONFIDENTIAL`, `TOP SECRET//NOFORN`, `Streng vertraulich` …).
+    Marking,
+    /// Patterns of the pipeline's own configuration.
+    Custom,
+}
+
+/// One hit in one text. Offsets are bytes into the original text, at character boundaries, `start < end`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Match {
+    /// The family that found it.
+    pub family: Family,
+    /// What it is, in capitals: `EMAIL`, `CREDIT_CARD`, `AWS_ACCESS_KEY`; for `Custom` the pattern's name.
+    pub kind: Cow<'static, str>,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// How sure the detector is, 0 to 1. Validated by a checksum: 0.95 and more.
+    pub score: f32,
+}

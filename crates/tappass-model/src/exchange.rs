@@ -1,0 +1,121 @@
+//! One governed call, from the request to the answer: what the steps look at.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{AgentCaller, Classification, Flags, Match, Mode, Segment};
+
+/// The shape of bodies a route speaks. The answer goes back in the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// OpenAI's `POST /v1/chat/completions`.
+    OpenAiChat,
+}
+
+/// Which conversation a call belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRef {
+    /// Given by the caller or minted.
+    pub id: String,
+    /// 1 for the first call of the session.
+    pub turn_index: u32,
+}
+
+/// A tool call, wanted by the model or reported by the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The model's id for it.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// JSON in a string, as the model wrote it.
+    pub arguments: String,
+}
+
+/// Tokens as the provider counted them; 0 where it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+}
+
+impl Usage {
+    /// Read and written together.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.prompt_tokens + self.completion_tokens
+    }
+}
+
+/// A request, normalised: the body as it will be forwarded, and every text in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelRequest {
+    /// The body's shape.
+    pub dialect: Dialect,
+    /// The model as the caller named it, with its prefix (`anthropic/claude-…`).
+    pub model: String,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// The body. What is forwarded is written from this value, so what was scanned is what leaves.
+    pub body: Value,
+    /// How many bytes the body had.
+    pub bytes: usize,
+    /// Every text of the body, in its order. Their pointers lead into `body`.
+    pub segments: Vec<Segment>,
+    /// Names of the tools on offer.
+    pub tools: Vec<String>,
+    /// How many messages the conversation has.
+    pub messages: usize,
+}
+
+/// An answer that is complete, or as much of it as came.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answer {
+    /// The provider's body; `Null` for a stream.
+    pub body: Value,
+    /// Every text of it.
+    pub segments: Vec<Segment>,
+    /// Hits in `segments`, one list a segment.
+    pub matches: Vec<Vec<Match>>,
+    /// Tools the model wants called.
+    pub tool_calls: Vec<ToolCall>,
+    /// Tokens.
+    pub usage: Usage,
+    /// The provider that answered: `openai`, `builtin` …
+    pub provider: String,
+    /// The model that the provider says answered.
+    pub model: String,
+}
+
+/// One governed call. Steps read it; only the runner changes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exchange {
+    /// The call's id: `task_id` in bodies, `call` in `tappass gov explain`.
+    pub task_id: Uuid,
+    /// The request id, echoed or minted.
+    pub request_id: String,
+    /// Who calls.
+    pub caller: AgentCaller,
+    /// The person on whose behalf, as the agent says (`X-TapPass-User`).
+    pub end_user: Option<String>,
+    /// The conversation.
+    pub session: SessionRef,
+    /// The mode after flags and floor.
+    pub mode: Mode,
+    /// The flags after locks and defaults.
+    pub flags: Flags,
+    /// What was asked.
+    pub request: ModelRequest,
+    /// Hits in `request.segments`, one list a segment: the one scan every step reads.
+    pub matches: Vec<Vec<Match>>,
+    /// What came back; `None` before the provider answered.
+    pub answer: Option<Answer>,
+    /// The highest level established so far.
+    pub classification: Classification,
+    /// Cost in USD, once known.
+    pub cost_usd: Option<f64>,
+}

@@ -1,0 +1,24 @@
+//! The vocabulary every crate shares: calls, callers, findings, verdicts, modes, ids and the clock. No I/O.
+
+pub mod caller;
+pub mod classification;
+pub mod clock;
+pub mod detect;
+pub mod exchange;
+pub mod flags;
+pub mod ids;
+pub mod json;
+pub mod mode;
+pub mod outcome;
+pub mod text;
+
+pub use caller::{AgentCaller, AgentSettings, Role, ToolRules};
+pub use classification::Classification;
+pub use clock::{Clock, SystemClock};
+pub use detect::{Family, Match};
+pub use exchange::{Answer, Dialect, Exchange, ModelRequest, SessionRef, ToolCall, Usage};
+pub use flags::{FlagError, Flags};
+pub use ids::{Ids, SystemIds};
+pub use mode::{Action, Mode, OnDetection};
+pub use outcome::{Denial, Effect, Finding, Outcome, Span};
+pub use text::{Origin, Segment};

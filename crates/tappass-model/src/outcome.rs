@@ -1,0 +1,98 @@
+//! What a step says: its findings and their consequences, before the runner applies mode and `on_detection`.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::Serialize;
+
+use crate::Classification;
+
+/// Where a finding stands: a byte range of one text of the request or the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// Index into the request's or the answer's segments.
+    pub segment: usize,
+    /// First byte in the segment's original text.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// One thing a step found. Safe to log and to show: never holds the text itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The id of the step.
+    pub step: &'static str,
+    /// What it is: `EMAIL`, `AWS_ACCESS_KEY`, `TOOL_NOT_ALLOWED` …
+    pub kind: Cow<'static, str>,
+    /// Where, when it stands in a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
+    /// How sure, 0 to 1.
+    pub score: f32,
+    /// A masked sample that a person can recognise and no one can use: `4111…1111`.
+    pub sample: String,
+}
+
+/// A fact a step established. It holds in every mode; nothing of the call's content changes by it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// The call is at least this sensitive (it never falls).
+    Classify(Classification),
+    /// What the call cost in USD, or that the price is unknown.
+    Cost(Option<f64>),
+}
+
+/// How a refusal is told to the client, when the step's detection becomes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Denial {
+    /// A policy block: 403, never retried.
+    #[default]
+    Policy,
+    /// A rate limit: 429 with `Retry-After`.
+    RateLimited {
+        /// When it makes sense to try again.
+        retry_after: Duration,
+    },
+}
+
+/// What a step found. The runner turns it into an action.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    /// Whether this is a hit: `on_detection` applies.
+    pub detected: bool,
+    /// One sentence for the trace and, when the call is refused, for the caller. Holds no content.
+    pub message: Cow<'static, str>,
+    /// What was found. May be non-empty without `detected` (below a threshold).
+    pub findings: Vec<Finding>,
+    /// Facts that hold whatever the mode.
+    pub effects: Vec<Effect>,
+    /// How a refusal would be told.
+    pub denial: Denial,
+}
+
+impl Outcome {
+    /// Nothing found.
+    #[must_use]
+    pub fn pass() -> Self {
+        Self::default()
+    }
+
+    /// Nothing found, and why or what was looked at.
+    #[must_use]
+    pub fn pass_with(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+
+    /// A hit.
+    #[must_use]
+    pub fn hit(message: impl Into<Cow<'static, str>>, findings: Vec<Finding>) -> Self {
+        Self { detected: true, message: message.into(), findings, ..Self::default() }
+    }
+
+    /// With a fact.
+    #[must_use]
+    pub fn with(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+}

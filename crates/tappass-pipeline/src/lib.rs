@@ -1,0 +1,1 @@
+//! The pipeline: steps, registry, compiler, runner and the streaming hold-back.

@@ -1,0 +1,5 @@
+//! Model providers and the dialects between them and the gateway.
+
+pub mod provider;
+
+pub use provider::{EventStream, Provider, ProviderCall, ProviderError, ProviderReply, Timeout};

@@ -1,0 +1,116 @@
+//! The seam: what the gateway asks of a provider, and what a provider answers.
+
+use std::{pin::Pin, time::Duration};
+
+use futures_util::Stream;
+use serde_json::Value;
+use tappass_model::Dialect;
+
+/// One call, as the pipeline lets it leave.
+#[derive(Debug, Clone)]
+pub struct ProviderCall {
+    /// The shape of `body`, and of what is to come back.
+    pub dialect: Dialect,
+    /// The model without the gateway's prefix: `claude-…` of `anthropic/claude-…`.
+    pub model: String,
+    /// Whether to stream.
+    pub stream: bool,
+    /// The body, in the caller's dialect; its `model` is still the caller's.
+    pub body: Value,
+    /// W3C trace context to pass on.
+    pub traceparent: Option<String>,
+}
+
+/// A stream of events in the caller's dialect, each a JSON body (a chat chunk). It ends by ending; no `[DONE]`.
+/// Dropping it cancels the provider's call.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<Value, ProviderError>> + Send>>;
+
+/// What came back.
+pub enum ProviderReply {
+    /// The whole answer, in the caller's dialect.
+    Whole(Value),
+    /// A stream whose first event has been asked for but not awaited.
+    Stream(EventStream),
+}
+
+/// Which deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// No connection.
+    Connect,
+    /// No first byte of the answer.
+    FirstByte,
+    /// Silence between two pieces of a stream.
+    Idle,
+    /// The whole took too long.
+    Total,
+}
+
+/// Why a provider gave no answer. Texts are fit for the caller: no key, no internal address.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ProviderError {
+    /// The provider answered with an error. Passed on with its status, in the caller's dialect.
+    #[error("{provider} answered {status}: {message}")]
+    Upstream {
+        /// The provider's id.
+        provider: String,
+        /// Its HTTP status.
+        status: u16,
+        /// Its message.
+        message: String,
+        /// The `error` object in the caller's dialect.
+        body: Value,
+        /// Its `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// No connection: name resolution, refused, TLS.
+    #[error("{provider} cannot be reached: {reason}")]
+    Unreachable {
+        /// The provider's id.
+        provider: String,
+        /// What failed.
+        reason: String,
+    },
+    /// A deadline passed.
+    #[error("{provider} did not answer in time ({what:?} after {after:?})")]
+    TimedOut {
+        /// The provider's id.
+        provider: String,
+        /// Which deadline.
+        what: Timeout,
+        /// How long it was.
+        after: Duration,
+    },
+    /// What came back cannot be understood: not JSON, cut off, an endless line, a wrong content type.
+    #[error("{provider} sent what cannot be understood: {reason}")]
+    Garbled {
+        /// The provider's id.
+        provider: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// No such provider, or it has no key. Says what to set.
+    #[error("{0}")]
+    NotConfigured(String),
+    /// The provider cannot do what the request asks. Names the feature.
+    #[error("{provider} does not support {feature}")]
+    Unsupported {
+        /// The provider's id.
+        provider: String,
+        /// What it cannot do.
+        feature: String,
+    },
+}
+
+/// A model provider.
+#[async_trait::async_trait]
+pub trait Provider: Send + Sync {
+    /// Its id, which is also its routing prefix: `openai`, `anthropic`, `azure`, `builtin`.
+    fn id(&self) -> &str;
+
+    /// Makes the call.
+    ///
+    /// # Errors
+    /// [`ProviderError`]; the provider has retried where that is safe.
+    async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError>;
+}

@@ -1,0 +1,1 @@
+//! Repositories over SQLite and PostgreSQL, and the state that replicas share.

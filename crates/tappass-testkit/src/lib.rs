@@ -1,0 +1,1 @@
+//! What the tests stand on: a scripted provider, temporary databases, a manual clock.
