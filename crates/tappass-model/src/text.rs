@@ -34,6 +34,8 @@ pub struct Segment {
     /// Who put it there.
     pub origin: Origin,
     /// Where it stands in the body: a JSON Pointer (RFC 6901), e.g. `/messages/0/content`.
+    /// Keys that are content are named by position (`/metadata/~@0`), and are texts themselves (`/metadata/~@0#`):
+    /// resolve it with the dialect's `get_text` and `set_text`.
     pub pointer: String,
     /// The text as it came in.
     pub text: String,

@@ -1,0 +1,223 @@
+//! Places in a body: JSON Pointers (RFC 6901), and what they need to name keys that are content themselves.
+//!
+//! A pointer is written to logs, so a key that the caller chose must not stand in it. Such a member is named by
+//! its position: `/metadata/~@0` is the value of the first member of `metadata`, `/metadata/~@0#` its key. RFC
+//! 6901 has no `~@`, so the two notations cannot be confused.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+/// Appends an array index.
+pub fn push_index(pointer: &mut String, index: usize) {
+    let _ = write!(pointer, "/{index}");
+}
+
+/// Appends a key that is a word of the dialect. Those have neither `/` nor `~`.
+pub fn push_word(pointer: &mut String, word: &str) {
+    pointer.push('/');
+    pointer.push_str(word);
+}
+
+/// Appends the value of the member at `position`.
+pub fn push_member(pointer: &mut String, position: usize) {
+    let _ = write!(pointer, "/~@{position}");
+}
+
+/// Appends the key of the member at `position`.
+pub fn push_key(pointer: &mut String, position: usize) {
+    let _ = write!(pointer, "/~@{position}#");
+}
+
+enum Token {
+    Name(String),
+    Member(usize),
+    Key(usize),
+}
+
+/// The tokens of a pointer; `None` where it is none.
+fn tokens(pointer: &str) -> Option<Vec<Token>> {
+    let Some(rest) = pointer.strip_prefix('/') else { return pointer.is_empty().then(Vec::new) };
+    rest.split('/')
+        .map(|token| match token.strip_prefix("~@") {
+            None => Some(Token::Name(token.replace("~1", "/").replace("~0", "~"))),
+            Some(at) => match at.strip_suffix('#') {
+                Some(at) => at.parse().ok().map(Token::Key),
+                None => at.parse().ok().map(Token::Member),
+            },
+        })
+        .collect()
+}
+
+fn step<'a>(value: &'a Value, token: &Token) -> Option<&'a Value> {
+    match (value, token) {
+        (Value::Array(items), Token::Name(index)) => items.get(index.parse::<usize>().ok()?),
+        (Value::Object(object), Token::Name(name)) => object.get(name),
+        (Value::Object(object), Token::Member(i)) => object.values().nth(*i),
+        _ => None,
+    }
+}
+
+fn step_mut<'a>(value: &'a mut Value, token: &Token) -> Option<&'a mut Value> {
+    match (value, token) {
+        (Value::Array(items), Token::Name(index)) => items.get_mut(index.parse::<usize>().ok()?),
+        (Value::Object(object), Token::Name(name)) => object.get_mut(name),
+        (Value::Object(object), Token::Member(i)) => object.values_mut().nth(*i),
+        _ => None,
+    }
+}
+
+/// The string or key at a segment's pointer. `None` where there is no string (a number is a segment, but no string).
+#[must_use]
+pub fn get_text<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
+    let tokens = tokens(pointer)?;
+    let mut value = body;
+    for token in &tokens {
+        if let Token::Key(position) = token {
+            return value.as_object()?.keys().nth(*position).map(String::as_str);
+        }
+        value = step(value, token)?;
+    }
+    value.as_str()
+}
+
+/// Writes `text` to the place of a segment of `body`: masks a string or a long number, renames a key (in its place;
+/// where the new name is taken, a number is added, so that no member is lost). The payload of a `data:` URL stays.
+/// Log probabilities of an answer's choice spell out the answer, so they go when its text changes.
+/// False where the pointer leads nowhere.
+pub fn set_text(body: &mut Value, pointer: &str, text: String) -> bool {
+    let Some(tokens) = tokens(pointer) else { return false };
+    if let [Token::Name(choices), Token::Name(index), Token::Name(message), ..] = tokens.as_slice()
+        && choices == "choices"
+        && message == "message"
+        && let Some(choice) = index.parse::<usize>().ok().and_then(|i| body.get_mut("choices")?.get_mut(i))
+        && let Some(logprobs) = choice.get_mut("logprobs")
+    {
+        *logprobs = Value::Null;
+    }
+    let mut value = body;
+    for token in &tokens {
+        if let Token::Key(position) = token {
+            return value.as_object_mut().is_some_and(|object| rename(object, *position, text));
+        }
+        match step_mut(value, token) {
+            Some(inner) => value = inner,
+            None => return false,
+        }
+    }
+    match value {
+        Value::String(old) => {
+            match old.find(',') {
+                Some(comma) if is_media_prefix(old, &text, comma) => old.replace_range(..=comma, &text),
+                _ => *old = text,
+            }
+            true
+        }
+        Value::Number(_) => {
+            *value = Value::String(text);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Whether `text` stands for the part of the `data:` URL `old` before its payload.
+fn is_media_prefix(old: &str, text: &str, comma: usize) -> bool {
+    old.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+        && old[..comma].to_ascii_lowercase().ends_with(";base64")
+        && text.ends_with(',')
+}
+
+fn rename(object: &mut Map<String, Value>, position: usize, name: String) -> bool {
+    if position >= object.len() {
+        return false;
+    }
+    let members: Vec<(String, Value)> = std::mem::take(object).into_iter().collect();
+    let taken = |name: &str| members.iter().enumerate().any(|(i, (key, _))| i != position && key == name);
+    let free = if taken(&name) {
+        (2..).map(|n| format!("{name} ({n})")).find(|n| !taken(n)).unwrap_or_default()
+    } else {
+        name
+    };
+    for (i, (key, value)) in members.into_iter().enumerate() {
+        object.insert(if i == position { free.clone() } else { key }, value);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialects::chat::collect;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn masks_strings_numbers_and_keys() {
+        let mut body = json!({"messages": [{"role": "user", "content": "call 0123"}],
+            "metadata": {"alice@x.io": "1", "bob@x.io": "2", "zed": 41_111_111}});
+        assert!(set_text(&mut body, "/messages/0/content", "call [PHONE]".into()));
+        assert!(set_text(&mut body, "/metadata/~@0#", "[EMAIL]".into()));
+        assert!(set_text(&mut body, "/metadata/~@1#", "[EMAIL]".into()));
+        assert!(set_text(&mut body, "/metadata/~@2", "[CARD]".into()));
+        assert_eq!(
+            body.to_string(),
+            r#"{"messages":[{"role":"user","content":"call [PHONE]"}],"metadata":{"[EMAIL]":"1","[EMAIL] (2)":"2","zed":"[CARD]"}}"#
+        );
+        for nowhere in
+            ["/messages/1/content", "/messages", "nope", "/metadata/~@9", "/metadata/~@9#", "/x/~@y"]
+        {
+            assert!(!set_text(&mut body, nowhere, "x".into()), "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn escaped_names_and_data_urls() {
+        let mut body = json!({"a/b": {"c~d": "x"}, "url": "data:image/png;base64,AAAA"});
+        assert!(set_text(&mut body, "/a~1b/c~0d", "y".into()));
+        assert_eq!(get_text(&body, "/a~1b/c~0d"), Some("y"));
+        assert!(set_text(&mut body, "/url", "data:[X];base64,".into()));
+        assert_eq!(get_text(&body, "/url"), Some("data:[X];base64,AAAA"));
+        assert!(set_text(&mut body, "/url", "[URL]".into()));
+        assert_eq!(get_text(&body, "/url"), Some("[URL]"));
+    }
+
+    #[test]
+    fn masking_an_answer_drops_its_logprobs() {
+        let mut body = json!({"choices": [{"message": {"content": "secret"}, "logprobs": {"content": [{"token": "secret"}]}}]});
+        assert!(set_text(&mut body, "/choices/0/message/content", "[X]".into()));
+        assert!(!body.to_string().contains("secret"));
+    }
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "[a-z/~@#0-9]{0,6}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec(("[a-z/~@#0-9]{0,6}", inner), 0..4)
+                    .prop_map(|m| Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_segment_is_found_and_masked(inner in json_value()) {
+            let mut body = json!({"metadata": inner});
+            let segments = collect::request(&body);
+            for segment in &segments {
+                if let Some(text) = get_text(&body, &segment.pointer) {
+                    prop_assert_eq!(text, &segment.text);
+                }
+                prop_assert!(set_text(&mut body, &segment.pointer, "MASK".into()), "{}", segment.pointer);
+            }
+            let left = collect::request(&body);
+            prop_assert_eq!(left.len(), segments.len());
+            prop_assert!(left.iter().all(|s| s.text.starts_with("MASK")));
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The chunks of a stream: the texts in each, and writing them back.
+
+use serde_json::{Map, Value, json};
+use tappass_model::Origin;
+
+/// One text that grows from chunk to chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Channel {
+    /// The choice's `index`; 0 for texts outside the choices.
+    pub choice: u64,
+    /// Which of its texts.
+    pub kind: ChannelKind,
+}
+
+/// Which text of a choice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ChannelKind {
+    /// `delta.reasoning_content`
+    Reasoning,
+    /// `delta.content`
+    Content,
+    /// `delta.refusal`
+    Refusal,
+    /// `delta.tool_calls[].function.arguments` (or `.custom.input`), by the call's `index`.
+    ToolArguments(u64),
+    /// Any other string, by its pointer in the chunk: what no version of the dialect knows is scanned all the same.
+    Other(String),
+}
+
+impl ChannelKind {
+    /// Who speaks there.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        match self {
+            Self::Reasoning => Origin::Reasoning,
+            Self::ToolArguments(_) => Origin::ToolArguments,
+            Self::Content | Self::Refusal | Self::Other(_) => Origin::Answer,
+        }
+    }
+
+    /// The field of a `delta` that holds it, for the three that are plain strings there.
+    pub(super) const fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Reasoning => Some("reasoning_content"),
+            Self::Content => Some("content"),
+            Self::Refusal => Some("refusal"),
+            Self::ToolArguments(_) | Self::Other(_) => None,
+        }
+    }
+}
+
+const PLAIN: [ChannelKind; 3] = [ChannelKind::Reasoning, ChannelKind::Content, ChannelKind::Refusal];
+
+/// Every text of a chunk that is not empty, in a fixed order.
+pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
+    let mut found = Vec::new();
+    for (position, choice) in array(&chunk["choices"]).iter().enumerate() {
+        let (index, delta) = (index_of(choice, position), &choice["delta"]);
+        for kind in PLAIN {
+            if let Some(text) = kind.field().and_then(|field| delta[field].as_str()) {
+                found.push((Channel { choice: index, kind }, text));
+            }
+        }
+        for (i, call) in array(&delta["tool_calls"]).iter().enumerate() {
+            if let Some(text) = arguments(call) {
+                found.push((
+                    Channel { choice: index, kind: ChannelKind::ToolArguments(index_of(call, i)) },
+                    text,
+                ));
+            }
+        }
+        let known = ["index", "finish_reason", "logprobs", "delta"];
+        others(choice, &known, &format!("/choices/{position}"), index, &mut found);
+        let mut known = vec!["role", "tool_calls"];
+        known.extend(PLAIN.iter().filter_map(ChannelKind::field).filter(|field| delta[*field].is_string()));
+        others(delta, &known, &format!("/choices/{position}/delta"), index, &mut found);
+    }
+    let known = [
+        "id",
+        "object",
+        "created",
+        "model",
+        "system_fingerprint",
+        "service_tier",
+        "usage",
+        "choices",
+        "obfuscation",
+    ];
+    others(chunk, &known, "", 0, &mut found);
+    found.into_iter().filter(|(_, text)| !text.is_empty())
+}
+
+/// The strings of an object outside the `known` members.
+fn others<'a>(object: &'a Value, known: &[&str], at: &str, choice: u64, found: &mut Vec<(Channel, &'a str)>) {
+    let Some(object) = object.as_object() else { return };
+    for (key, value) in object {
+        if !known.contains(&key.as_str()) {
+            strings(value, &format!("{at}/{}", escape(key)), choice, found);
+        }
+    }
+}
+
+fn strings<'a>(value: &'a Value, at: &str, choice: u64, found: &mut Vec<(Channel, &'a str)>) {
+    match value {
+        Value::String(text) => {
+            found.push((Channel { choice, kind: ChannelKind::Other(at.to_owned()) }, text));
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                strings(item, &format!("{at}/{i}"), choice, found);
+            }
+        }
+        Value::Object(_) => others(value, &[], at, choice, found),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// RFC 6901 §3.
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// Writes a channel's text into a chunk, in place of what is there. Where the choice, the tool call or the field is
+/// missing it is added: text held back goes out with a later chunk. When the text changes, the choice's log
+/// probabilities go, since they spell it out.
+pub fn set_delta(chunk: &mut Value, channel: &Channel, text: String) {
+    if let ChannelKind::Other(pointer) = &channel.kind {
+        if let Some(place) = chunk.pointer_mut(pointer) {
+            *place = Value::String(text);
+        }
+        return;
+    }
+    let Some(choice) =
+        entry(chunk, "choices", channel.choice, || json!({"delta": {}, "finish_reason": null}))
+    else {
+        return;
+    };
+    let delta = object(choice).entry("delta").or_insert_with(|| json!({}));
+    let place = match channel.kind {
+        ChannelKind::ToolArguments(index) => {
+            let Some(call) = entry(delta, "tool_calls", index, || json!({"function": {}})) else { return };
+            let (kind, field) =
+                if call.get("custom").is_some() { ("custom", "input") } else { ("function", "arguments") };
+            let body = object(call).entry(kind).or_insert_with(|| json!({}));
+            object(body).entry(field).or_insert(Value::Null)
+        }
+        _ => object(delta).entry(channel.kind.field().unwrap_or("content")).or_insert(Value::Null),
+    };
+    let changed = place.as_str().unwrap_or_default() != text;
+    *place = Value::String(text);
+    if changed && let Some(logprobs) = choice.get_mut("logprobs") {
+        *logprobs = Value::Null;
+    }
+}
+
+/// Whether a chunk carries usage and nothing else: the last one, sent since the gateway always asks for usage.
+/// A client that did not ask ([`super::wants_usage`]) should not get it.
+#[must_use]
+pub fn is_usage_only(chunk: &Value) -> bool {
+    chunk["usage"].is_object() && array(&chunk["choices"]).is_empty()
+}
+
+/// The item with this `index` in the list under `key`, made where there is none.
+fn entry<'a>(parent: &'a mut Value, key: &str, index: u64, new: impl Fn() -> Value) -> Option<&'a mut Value> {
+    let list = object(parent).entry(key).or_insert_with(|| json!([]));
+    if !list.is_array() {
+        *list = json!([]);
+    }
+    let list = list.as_array_mut()?;
+    let at = list.iter().enumerate().position(|(i, item)| index_of(item, i) == index).unwrap_or_else(|| {
+        let mut item = new();
+        item["index"] = index.into();
+        list.push(item);
+        list.len() - 1
+    });
+    list.get_mut(at)
+}
+
+/// The value as an object; whatever else it was is replaced by an empty one.
+fn object(value: &mut Value) -> &mut Map<String, Value> {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    value.as_object_mut().expect("made an object above")
+}
+
+pub(super) fn array(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// An item's `index`; its position where it has none.
+pub(super) fn index_of(value: &Value, position: usize) -> u64 {
+    value["index"].as_u64().unwrap_or(position as u64)
+}
+
+fn arguments(call: &Value) -> Option<&str> {
+    call["function"]["arguments"].as_str().or_else(|| call["custom"]["input"].as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(chunk: &Value) -> Vec<(u64, ChannelKind, String)> {
+        deltas(chunk).map(|(c, text)| (c.choice, c.kind, text.to_owned())).collect()
+    }
+
+    #[test]
+    fn finds_every_text() {
+        let chunk = json!({"id": "x", "model": "m", "obfuscation": "zzz", "citations": ["https://c"], "choices": [
+            {"index": 1, "finish_reason": null, "delta": {"role": "assistant", "content": "a", "reasoning_content": "r",
+                "audio": {"transcript": "t"}, "tool_calls": [
+                    {"index": 3, "id": "c", "function": {"name": "f", "arguments": "{"}}]}},
+            {"delta": {"content": ""}}]});
+        assert_eq!(
+            all(&chunk),
+            [
+                (1, ChannelKind::Reasoning, "r".to_owned()),
+                (1, ChannelKind::Content, "a".to_owned()),
+                (1, ChannelKind::ToolArguments(3), "{".to_owned()),
+                (1, ChannelKind::Other("/choices/0/delta/audio/transcript".into()), "t".to_owned()),
+                (0, ChannelKind::Other("/citations/0".into()), "https://c".to_owned()),
+            ]
+        );
+        assert!(
+            all(&json!({"choices": [{"delta": {"content": [{"type": "x", "text": "part"}]}}]})).len() == 2
+        );
+    }
+
+    #[test]
+    fn writes_where_it_read() {
+        let mut chunk = json!({"citations": ["c"], "choices": [{"index": 1, "logprobs": {"content": [{"token": "a"}]},
+            "delta": {"content": "a", "tool_calls": [{"index": 2, "custom": {"input": "i"}}]}}]});
+        let channels: Vec<Channel> = deltas(&chunk).map(|(c, _)| c).collect();
+        set_delta(&mut chunk, &channels[0], "a".into());
+        assert!(chunk["choices"][0]["logprobs"].is_object(), "nothing changed");
+        for channel in &channels {
+            set_delta(&mut chunk, channel, "X".into());
+        }
+        assert!(deltas(&chunk).count() == 3 && deltas(&chunk).all(|(_, text)| text == "X"));
+        assert!(chunk["choices"][0]["logprobs"].is_null());
+    }
+
+    #[test]
+    fn adds_what_is_missing() {
+        let mut chunk = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
+        set_delta(&mut chunk, &Channel { choice: 0, kind: ChannelKind::Content }, "held".into());
+        set_delta(&mut chunk, &Channel { choice: 2, kind: ChannelKind::ToolArguments(1) }, "{}".into());
+        assert_eq!(
+            chunk,
+            json!({"choices": [{"index": 0, "delta": {"content": "held"}, "finish_reason": "stop"},
+                {"delta": {"tool_calls": [{"function": {"arguments": "{}"}, "index": 1}]}, "finish_reason": null, "index": 2}]})
+        );
+    }
+
+    #[test]
+    fn tells_the_usage_chunk() {
+        assert!(is_usage_only(&json!({"choices": [], "usage": {"prompt_tokens": 1}})));
+        assert!(!is_usage_only(&json!({"choices": [{"delta": {}}], "usage": {"prompt_tokens": 1}})));
+        assert!(!is_usage_only(&json!({"choices": [], "usage": null})));
+    }
+}
