@@ -1,1 +1,96 @@
 //! Repositories over SQLite and PostgreSQL, and the state that replicas share.
+//!
+//! One set of SQL texts serves both databases (`$1` parameters, text ids, microseconds, JSON as text); what differs
+//! is in [`db`] and in the migrations. Everything a customer owns is scoped by organisation: each method takes the
+//! organisation, and a foreign id gives what a missing one gives.
+
+pub mod agents;
+pub mod db;
+pub mod error;
+pub mod keys;
+pub mod migrate;
+pub mod orgs;
+pub mod page;
+pub mod pipelines;
+pub mod row;
+pub mod shared;
+pub mod users;
+
+pub use agents::{Agent, AgentStatus, Agents};
+pub use db::{Db, StoreConfig, Tx};
+pub use error::StoreError;
+pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
+pub use orgs::{Org, Orgs};
+pub use page::{Page, PageRequest};
+pub use pipelines::{PipelineVersion, Pipelines};
+pub use shared::{Decision, MemoryState, SessionTurn, SharedState};
+pub use users::{Credentials, Member, SessionUser, User, UserSession, Users};
+
+/// The database of a gateway, migrated and ready. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+}
+
+impl Store {
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError`], which says what could not be opened and what to do about it.
+    pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
+        let db = Db::open(config).await?;
+        migrate::run(&db, migrate::of(&db)).await?;
+        Ok(Self { db })
+    }
+
+    /// Access to the database for repositories that live beside these.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Organisations.
+    #[must_use]
+    pub fn orgs(&self) -> Orgs<'_> {
+        Orgs(&self.db)
+    }
+
+    /// People, their memberships and their sessions.
+    #[must_use]
+    pub fn users(&self) -> Users<'_> {
+        Users(&self.db)
+    }
+
+    /// Agents.
+    #[must_use]
+    pub fn agents(&self) -> Agents<'_> {
+        Agents(&self.db)
+    }
+
+    /// The keys of agents.
+    #[must_use]
+    pub fn keys(&self) -> AgentKeys<'_> {
+        AgentKeys(&self.db)
+    }
+
+    /// Pipelines, in all their versions.
+    #[must_use]
+    pub fn pipelines(&self) -> Pipelines<'_> {
+        Pipelines(&self.db)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut tx = self.db.read().await?;
+        tx.fetch_optional(sqlx::query("SELECT 1")).await?;
+        tx.commit().await
+    }
+
+    /// Waits for what is under way, then closes every connection.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}

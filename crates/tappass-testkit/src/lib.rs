@@ -1,5 +1,7 @@
 //! What the tests stand on: a scripted provider, temporary databases, a manual clock.
 
+pub mod postgres;
 pub mod scripted;
 
+pub use postgres::TempPostgres;
 pub use scripted::{Part, RecordedRequest, Reply, ScriptedProvider};

@@ -1,0 +1,66 @@
+//! Organisations: the border that everything else is scoped by.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::{any::AnyRow, query};
+use uuid::Uuid;
+
+use crate::{Db, Page, PageRequest, StoreError, row::Columns as _};
+
+/// An organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Org {
+    /// Its identity.
+    pub org_id: Uuid,
+    /// Its name, as people write it.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// The organisations.
+#[derive(Debug, Clone, Copy)]
+pub struct Orgs<'a>(pub(crate) &'a Db);
+
+#[expect(clippy::missing_errors_doc, reason = "all give StoreError when the database fails")]
+impl Orgs<'_> {
+    /// Adds one. [`StoreError::Conflict`] when the id is taken.
+    pub async fn create(&self, org: &Org) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        insert(&mut tx, org).await?;
+        tx.commit().await
+    }
+
+    /// One of them.
+    pub async fn get(&self, org_id: Uuid) -> Result<Option<Org>, StoreError> {
+        let mut tx = self.0.read().await?;
+        let select = query("SELECT org_id, name, created_at FROM orgs WHERE org_id = $1");
+        let row = tx.fetch_optional(select.bind(org_id.to_string())).await?;
+        tx.commit().await?;
+        row.as_ref().map(org_of).transpose()
+    }
+
+    /// All of them, oldest first. For the platform's administrator only.
+    pub async fn list(&self, page: &PageRequest) -> Result<Page<Org>, StoreError> {
+        let mut tx = self.0.read().await?;
+        let select =
+            query("SELECT org_id, name, created_at FROM orgs WHERE org_id > $1 ORDER BY org_id LIMIT $2");
+        let rows = tx.fetch_all(select.bind(page.after()?).bind(page.fetch())).await?;
+        tx.commit().await?;
+        let items = rows.iter().map(org_of).collect::<Result<_, _>>()?;
+        Ok(page.page(items, |o: &Org| o.org_id.to_string()))
+    }
+}
+
+pub(crate) async fn insert(tx: &mut crate::Tx, org: &Org) -> Result<(), StoreError> {
+    let insert = query("INSERT INTO orgs (org_id, name, created_at) VALUES ($1, $2, $3)")
+        .bind(org.org_id.to_string())
+        .bind(org.name.clone())
+        .bind(org.created_at.as_microsecond());
+    tx.execute(insert).await.map_err(|e| e.conflict(|| format!("organisation {}", org.org_id)))?;
+    Ok(())
+}
+
+pub(crate) fn org_of(row: &AnyRow) -> Result<Org, StoreError> {
+    Ok(Org { org_id: row.uuid("org_id")?, name: row.text("name")?, created_at: row.time("created_at")? })
+}

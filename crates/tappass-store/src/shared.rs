@@ -1,0 +1,244 @@
+//! State that replicas share: rate limits, turns of sessions, failed logins. One process keeps it in memory.
+//!
+//! Nothing here fails: an implementation that loses its server falls back to its own memory and says so itself.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tappass_model::{Clock, Ids};
+
+/// What a rate limit says of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it may go on.
+    pub allowed: bool,
+    /// How many more may follow at once.
+    pub remaining: u32,
+    /// When it is worth trying again; zero if allowed.
+    pub retry_after: Duration,
+    /// How long until the limit is whole again.
+    pub reset: Duration,
+}
+
+/// Where a call stands in its conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionTurn {
+    /// The session, as the client named it or as it was named here.
+    pub id: String,
+    /// Counts its calls from 1.
+    pub turn: u32,
+}
+
+/// State that replicas share.
+#[async_trait]
+pub trait SharedState: fmt::Debug + Send + Sync + 'static {
+    /// Takes one call out of `max_calls` in a window. Refills evenly (GCRA): a full window's worth may come at
+    /// once, then one every `window / max_calls`.
+    async fn take(&self, key: &str, max_calls: u32, window: Duration) -> Decision;
+
+    /// Counts a call of a session. Without a name the call belongs to the scope's running session, or to a new
+    /// one. After `idle` without a call a session begins anew: another name if it was named here, turn 1.
+    async fn session(&self, scope: &str, named: Option<&str>, idle: Duration) -> SessionTurn;
+
+    /// Counts an attempt that may fail, before it is made, so that many at once cannot outrun the count.
+    /// With `limit` attempts counted none is allowed until `lock` after the last: gives how long.
+    async fn attempt(&self, key: &str, limit: u32, lock: Duration) -> Result<(), Duration>;
+
+    /// Takes one counted attempt back: it succeeded.
+    async fn forgive(&self, key: &str);
+
+    /// Forgets all counted attempts.
+    async fn clear(&self, key: &str);
+}
+
+/// How many keys of each kind are kept; beyond, those that would be forgotten soonest are forgotten now.
+pub const MEMORY_KEYS: usize = 100_000;
+
+/// Shared state in the memory of this process.
+pub struct MemoryState {
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    limits: Bounded<i128>,
+    sessions: Bounded<SessionTurn>,
+    attempts: Bounded<u32>,
+}
+
+impl fmt::Debug for MemoryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryState")
+    }
+}
+
+impl MemoryState {
+    /// Empty, of [`MEMORY_KEYS`] keys of each kind.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        Self::with_capacity(clock, ids, MEMORY_KEYS)
+    }
+
+    /// Empty, of this many keys of each kind.
+    #[must_use]
+    pub fn with_capacity(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, keys: usize) -> Self {
+        Self {
+            clock,
+            ids,
+            limits: Bounded::new(keys),
+            sessions: Bounded::new(keys),
+            attempts: Bounded::new(keys),
+        }
+    }
+}
+
+#[async_trait]
+impl SharedState for MemoryState {
+    async fn take(&self, key: &str, max_calls: u32, window: Duration) -> Decision {
+        if max_calls == 0 || window.is_zero() {
+            return Decision { allowed: false, remaining: 0, retry_after: window, reset: window };
+        }
+        let now = self.clock.now();
+        let (now_ns, window_ns) = (now.as_nanosecond(), nanos(window));
+        let interval = window_ns / i128::from(max_calls);
+        self.limits.with(key, now, |slot| {
+            // The theoretical arrival time of the next call at an even pace.
+            let due = slot.map_or(now_ns, |due| now_ns.max(*due));
+            let wait = due + interval - window_ns - now_ns;
+            let (allowed, due) = if wait > 0 { (false, due) } else { (true, due + interval) };
+            let spent = due - now_ns;
+            let decision = Decision {
+                allowed,
+                remaining: if allowed {
+                    to_u32((window_ns - spent) / interval.max(1)).min(max_calls)
+                } else {
+                    0
+                },
+                retry_after: if allowed { Duration::ZERO } else { duration(wait) },
+                reset: duration(spent),
+            };
+            (decision, Some((due, duration(spent))))
+        })
+    }
+
+    async fn session(&self, scope: &str, named: Option<&str>, idle: Duration) -> SessionTurn {
+        let key = format!("{scope}\0{}", named.unwrap_or_default());
+        self.sessions.with(&key, self.clock.now(), |slot| {
+            let turn = match slot {
+                Some(had) => SessionTurn { id: had.id.clone(), turn: had.turn.saturating_add(1) },
+                None => {
+                    let id = named.map_or_else(|| self.ids.uuid().to_string(), str::to_owned);
+                    SessionTurn { id, turn: 1 }
+                }
+            };
+            (turn.clone(), Some((turn, idle)))
+        })
+    }
+
+    async fn attempt(&self, key: &str, limit: u32, lock: Duration) -> Result<(), Duration> {
+        let now = self.clock.now();
+        self.attempts.with_until(key, now, |slot| match slot {
+            Some((&count, until)) if count >= limit => {
+                (Err(duration(until.as_nanosecond() - now.as_nanosecond())), Some((count, until)))
+            }
+            had => (Ok(()), Some((had.map_or(0, |(c, _)| *c) + 1, later(now, lock)))),
+        })
+    }
+
+    async fn forgive(&self, key: &str) {
+        self.attempts.with_until(key, self.clock.now(), |slot| {
+            ((), slot.filter(|(count, _)| **count > 1).map(|(count, until)| (count - 1, until)))
+        });
+    }
+
+    async fn clear(&self, key: &str) {
+        self.attempts.with_until(key, self.clock.now(), |_| ((), None));
+    }
+}
+
+/// A map of bounded size whose entries end at a time of their own.
+struct Bounded<V> {
+    capacity: usize,
+    map: Mutex<HashMap<String, (V, Timestamp)>>,
+}
+
+impl<V> Bounded<V> {
+    fn new(capacity: usize) -> Self {
+        Self { capacity, map: Mutex::new(HashMap::new()) }
+    }
+
+    /// As [`Bounded::with_until`], for an entry that lives for a duration from now.
+    fn with<R>(
+        &self,
+        key: &str,
+        now: Timestamp,
+        f: impl FnOnce(Option<&V>) -> (R, Option<(V, Duration)>),
+    ) -> R {
+        self.with_until(key, now, |slot| {
+            let (result, new) = f(slot.map(|(v, _)| v));
+            (result, new.map(|(v, life)| (v, later(now, life))))
+        })
+    }
+
+    /// Looks at the entry of a key, if it still lives, and replaces it by what `f` gives.
+    fn with_until<R>(
+        &self,
+        key: &str,
+        now: Timestamp,
+        f: impl FnOnce(Option<(&V, Timestamp)>) -> (R, Option<(V, Timestamp)>),
+    ) -> R {
+        let mut map = self.map.lock();
+        let live = map.get(key).filter(|(_, until)| *until > now).map(|(v, until)| (v, *until));
+        let (result, new) = f(live);
+        match new {
+            None => {
+                map.remove(key);
+            }
+            Some(new) => match map.get_mut(key) {
+                Some(entry) => *entry = new,
+                None => {
+                    if map.len() >= self.capacity {
+                        make_room(&mut map, now);
+                    }
+                    map.insert(key.to_owned(), new);
+                }
+            },
+        }
+        result
+    }
+}
+
+/// Forgets what has ended; if that frees less than a tenth, also the tenth that ends soonest. So the work is spread
+/// thin over the insertions that follow.
+fn make_room<V>(map: &mut HashMap<String, (V, Timestamp)>, now: Timestamp) {
+    let full = map.len();
+    let share = (full / 10).max(1);
+    map.retain(|_, (_, until)| *until > now);
+    if full - map.len() >= share {
+        return;
+    }
+    let mut ends: Vec<Timestamp> = map.values().map(|(_, until)| *until).collect();
+    let (_, cut, _) = ends.select_nth_unstable(share - 1);
+    let cut = *cut;
+    let mut left = share;
+    map.retain(|_, (_, until)| {
+        let goes = left > 0 && *until <= cut;
+        left -= usize::from(goes);
+        !goes
+    });
+}
+
+fn later(now: Timestamp, life: Duration) -> Timestamp {
+    now.checked_add(life).unwrap_or(Timestamp::MAX)
+}
+
+fn nanos(d: Duration) -> i128 {
+    i128::try_from(d.as_nanos()).unwrap_or(i128::MAX / 4)
+}
+
+fn duration(nanos: i128) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+}
+
+fn to_u32(n: i128) -> u32 {
+    u32::try_from(n.max(0)).unwrap_or(u32::MAX)
+}

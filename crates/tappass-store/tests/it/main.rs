@@ -1,0 +1,4 @@
+//! The repositories, each test on all three storages.
+
+mod connect;
+mod support;
