@@ -1,1 +1,25 @@
 //! The HTTP server: route table, middleware, routes.
+//!
+//! A request's way: `listen` accepts it, `middleware` gives it an id and sheds it when there are too many,
+//! `router` finds its route in the one `table` and asks who calls, `routes` answer it.
+
+pub mod body;
+pub mod caller;
+pub mod config;
+pub mod error;
+pub mod listen;
+pub mod logging;
+pub mod metrics;
+pub mod middleware;
+pub mod router;
+pub mod routes;
+pub mod serve;
+pub mod state;
+
+pub use caller::{Agent, Caller, Person};
+pub use config::{Config, ConfigError, Limits, Overrides, Storage};
+pub use error::{ApiError, ErrorShape};
+pub use middleware::RequestId;
+pub use router::{Gateway, openapi};
+pub use serve::{Running, Server, serve};
+pub use state::App;

@@ -1,0 +1,153 @@
+//! The table of contents of the HTTP surface. From it come the router, the authorisation, the OpenAPI document
+//! and the tests that walk every route.
+
+use axum::{handler::Handler, routing};
+use http::{Method, StatusCode};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use tappass_model::Role;
+
+use crate::{
+    error::ErrorShape,
+    routes::{docs, health},
+    state::App,
+};
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Anyone, at any rate, even when the server is overloaded: the health routes.
+    Open,
+    /// Anyone, at a limited rate for each address.
+    Public,
+    /// An agent with its key.
+    Agent,
+    /// A person with at least this role in the organisation they act in; the holder of the admin key.
+    Person(Role),
+}
+
+/// Persons who run the platform, and the admin key.
+pub const ADMIN: Auth = Auth::Person(Role::PlatformAdmin);
+/// Persons who govern an organisation.
+pub const ORG_ADMIN: Auth = Auth::Person(Role::OrgAdmin);
+/// Persons who register and run agents.
+pub const DEVELOPER: Auth = Auth::Person(Role::Developer);
+/// Persons who read all.
+pub const AUDITOR: Auth = Auth::Person(Role::Auditor);
+/// Any person of the organisation.
+pub const MEMBER: Auth = Auth::Person(Role::Member);
+
+/// Adds a type's schema to the document's components and refers to it.
+pub type SchemaFn = fn(&mut SchemaGenerator) -> Schema;
+
+/// One line of the table.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{names}`, without `/v1`.
+    pub path: &'static str,
+    /// Who may use it.
+    pub auth: Auth,
+    /// What it does, in half a sentence.
+    pub summary: &'static str,
+    /// The request's body.
+    pub body: Option<SchemaFn>,
+    /// The query's parameters.
+    pub query: Option<SchemaFn>,
+    /// Status and body of success.
+    pub success: (StatusCode, Option<SchemaFn>),
+    /// The shape of its errors.
+    pub shape: ErrorShape,
+    pub(crate) handler: routing::MethodRouter<App>,
+}
+
+impl Route {
+    /// A line; the answer is 200 without a described body unless said otherwise.
+    pub fn new<H, T>(
+        method: Method,
+        path: &'static str,
+        auth: Auth,
+        handler: H,
+        summary: &'static str,
+    ) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let filter = routing::MethodFilter::try_from(method.clone()).unwrap_or(routing::MethodFilter::GET);
+        Self {
+            method,
+            path,
+            auth,
+            summary,
+            body: None,
+            query: None,
+            success: (StatusCode::OK, None),
+            shape: ErrorShape::Problem,
+            handler: routing::on(filter, handler),
+        }
+    }
+
+    /// With a JSON body.
+    #[must_use]
+    pub fn takes<T: JsonSchema>(mut self) -> Self {
+        self.body = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    /// With query parameters.
+    #[must_use]
+    pub fn asks<T: JsonSchema>(mut self) -> Self {
+        self.query = Some(SchemaGenerator::root_schema_for::<T>);
+        self
+    }
+
+    /// With this answer on success.
+    #[must_use]
+    pub fn gives<T: JsonSchema>(mut self, status: StatusCode) -> Self {
+        self.success = (status, Some(SchemaGenerator::subschema_for::<T>));
+        self
+    }
+
+    /// With a success that has no body.
+    #[must_use]
+    pub const fn gives_nothing(mut self, status: StatusCode) -> Self {
+        self.success = (status, None);
+        self
+    }
+
+    /// With errors in OpenAI's shape.
+    #[must_use]
+    pub const fn openai_errors(mut self) -> Self {
+        self.shape = ErrorShape::OpenAi;
+        self
+    }
+}
+
+const GET: Method = Method::GET;
+
+/// Every route, in the order of the documentation.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    let ok = StatusCode::OK;
+    vec![
+        Route::new(GET, "/health", Auth::Open, health::health, "Version, storage, uptime")
+            .gives::<health::Health>(ok),
+        Route::new(GET, "/health/live", Auth::Open, health::live, "Whether the process answers")
+            .gives::<health::Live>(ok),
+        Route::new(
+            GET,
+            "/health/ready",
+            Auth::Open,
+            health::ready,
+            "Whether it can do its work, part by part",
+        )
+        .gives::<health::Ready>(ok),
+        Route::new(GET, "/health/startup", Auth::Open, health::startup, "503 until ready the first time")
+            .gives::<health::Ready>(ok),
+        Route::new(GET, "/metrics", ADMIN, health::prometheus, "Metrics as Prometheus reads them"),
+        Route::new(GET, "/admin/metrics", ADMIN, health::metrics, "What each step costs and finds")
+            .gives::<crate::metrics::Report>(ok),
+        Route::new(GET, "/openapi.json", Auth::Public, docs::openapi, "This document"),
+        Route::new(GET, "/api-docs", Auth::Public, docs::page, "This document, for people"),
+    ]
+}

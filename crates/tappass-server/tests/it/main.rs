@@ -1,0 +1,7 @@
+//! The server as a client meets it.
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
+
+mod around;
+mod client;
+mod life;
+mod table;
