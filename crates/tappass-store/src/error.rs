@@ -96,6 +96,14 @@ impl StoreError {
         }
     }
 
+    /// Whether SQLite's fsync of the file or its directory failed (`SQLITE_IOERR_FSYNC`, `SQLITE_IOERR_DIR_FSYNC`).
+    #[must_use]
+    pub fn is_sync_failure(&self) -> bool {
+        let Self::Query(e) = self else { return false };
+        let code = e.as_database_error().and_then(DatabaseError::code);
+        code.is_some_and(|code| matches!(&*code, "1034" | "1290"))
+    }
+
     /// Whether it is a row that points to one that does not exist.
     pub(crate) fn is_missing_parent(&self) -> bool {
         matches!(self, Self::Query(e) if e.as_database_error().is_some_and(DatabaseError::is_foreign_key_violation))

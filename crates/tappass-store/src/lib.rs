@@ -5,6 +5,7 @@
 //! organisation, and a foreign id gives what a missing one gives.
 
 pub mod agents;
+pub mod audit;
 pub mod db;
 pub mod error;
 pub mod keys;
@@ -17,6 +18,7 @@ pub mod shared;
 pub mod users;
 
 pub use agents::{Agent, AgentStatus, Agents};
+pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
 pub use db::{Db, StoreConfig, Tx};
 pub use error::StoreError;
 pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
@@ -71,6 +73,12 @@ impl Store {
     #[must_use]
     pub fn keys(&self) -> AgentKeys<'_> {
         AgentKeys(&self.db)
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub fn audit(&self) -> AuditTable<'_> {
+        AuditTable(&self.db)
     }
 
     /// Pipelines, in all their versions.

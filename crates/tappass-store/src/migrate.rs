@@ -31,9 +31,9 @@ macro_rules! migrations {
 }
 
 /// The schema of SQLite.
-pub const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001" "identity");
+pub const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001" "identity", 2 "0002" "audit");
 /// The schema of PostgreSQL.
-pub const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001" "identity");
+pub const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001" "identity", 2 "0002" "audit");
 
 /// The number of the advisory lock: "tappass" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(32758992187650931)";
