@@ -1,1 +1,15 @@
 //! Who calls: keys, passwords, sessions, roles and the secrets they rest on.
+
+pub mod accounts;
+pub mod authenticate;
+pub mod keys;
+pub mod passwords;
+pub mod secrets;
+mod tokens;
+
+pub use accounts::{AccountError, Accounts, SignedIn};
+pub use authenticate::{AuthError, Authenticator, Principal, UserPrincipal};
+pub use keys::ApiKey;
+pub use passwords::{PasswordError, Passwords, WeakPassword};
+pub use secrets::{Created, SecretsError, ServerSecrets};
+pub use tokens::{SESSION_PREFIX, SessionToken};

@@ -1,7 +1,9 @@
 //! What the tests stand on: a scripted provider, temporary databases, a manual clock.
 
+pub mod clock;
 pub mod postgres;
 pub mod scripted;
 
+pub use clock::ManualClock;
 pub use postgres::TempPostgres;
 pub use scripted::{Part, RecordedRequest, Reply, ScriptedProvider};

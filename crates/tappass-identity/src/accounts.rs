@@ -1,0 +1,259 @@
+//! Accounts of people: signing up, logging in and out.
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use tappass_model::{Clock, Ids, Role};
+use tappass_store::{Credentials, Org, SharedState, Store, StoreError, User, UserSession, users::email_key};
+use uuid::Uuid;
+
+use crate::{
+    PasswordError, Passwords, ServerSecrets, SessionToken, UserPrincipal, WeakPassword, passwords,
+    tokens::TokenHasher,
+};
+
+/// How long a session lasts.
+pub const SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+/// How many wrong passwords lock, for an account and for an address of the network.
+pub const MAX_FAILURES: u32 = 5;
+/// For how long.
+pub const LOCK: Duration = Duration::from_secs(15 * 60);
+/// The longest name of an organisation, in characters.
+pub const MAX_ORG_NAME: usize = 100;
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Not an address.
+    #[error("`email` is not an e-mail address")]
+    Email,
+    /// No name for an organisation.
+    #[error("`org_name` must have 1 to {MAX_ORG_NAME} characters, none of them a control character")]
+    OrgName,
+    /// The password may not be chosen.
+    #[error(transparent)]
+    Password(#[from] WeakPassword),
+    /// The address has an account.
+    #[error("an account with this e-mail address already exists; log in instead")]
+    Taken,
+    /// The address or the password is wrong; which is not told.
+    #[error("the e-mail address or the password is wrong")]
+    Wrong,
+    /// Too many tries. The same whether there is such an account or not.
+    #[error("too many failed logins; try again in {} minutes", .retry_after.as_secs().div_ceil(60))]
+    Locked {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The account belongs to no organisation any more.
+    #[error("the account belongs to no organisation; ask an administrator for an invitation")]
+    NoOrg,
+    /// The hash failed.
+    #[error(transparent)]
+    Hash(#[from] PasswordError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A person who has just signed up or logged in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// Where they act.
+    pub org: Org,
+    /// As what.
+    pub role: Role,
+    /// Their session.
+    pub session: UserSession,
+    /// Its token: shown once, works as a bearer.
+    pub token: SessionToken,
+}
+
+/// The accounts. One per process; share it in an `Arc`.
+pub struct Accounts {
+    store: Store,
+    passwords: Passwords,
+    shared: Arc<dyn SharedState>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    sessions: TokenHasher,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Accounts")
+    }
+}
+
+impl Accounts {
+    /// Over a store, with the server's secrets and the state that counts failed logins.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        secrets: &ServerSecrets,
+        shared: Arc<dyn SharedState>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> Self {
+        let sessions = TokenHasher::new(&secrets.session_pepper());
+        Self { store, passwords: Passwords::default(), shared, clock, ids, sessions }
+    }
+
+    /// Makes an account, an organisation with it as administrator, and a session.
+    ///
+    /// # Errors
+    /// [`AccountError`] says what is wrong with what was given.
+    pub async fn sign_up(
+        &self,
+        email: &str,
+        password: &str,
+        org_name: &str,
+    ) -> Result<SignedIn, AccountError> {
+        let email = email.trim();
+        if !is_email(email) {
+            return Err(AccountError::Email);
+        }
+        let org_name = org_name.trim();
+        let chars = org_name.chars().count();
+        if chars == 0 || chars > MAX_ORG_NAME || org_name.chars().any(char::is_control) {
+            return Err(AccountError::OrgName);
+        }
+        passwords::check(password, email)?;
+        let password_hash = self.passwords.hash(password).await?;
+        let now = self.clock.now();
+        let user = User { user_id: self.ids.uuid(), email: email.to_owned(), created_at: now };
+        let org = Org { org_id: self.ids.uuid(), name: org_name.to_owned(), created_at: now };
+        let new = Credentials { user, password_hash };
+        self.store.users().sign_up(&org, &new, Role::OrgAdmin).await.map_err(|e| match e {
+            StoreError::Conflict(_) => AccountError::Taken,
+            other => AccountError::Store(other),
+        })?;
+        self.open_session(new.user, org, Role::OrgAdmin).await
+    }
+
+    /// Begins a session in the person's oldest organisation. After [`MAX_FAILURES`] wrong passwords for an account,
+    /// or from a network address, both wait for [`LOCK`].
+    ///
+    /// # Errors
+    /// [`AccountError::Wrong`] whichever of the two was wrong, [`AccountError::Locked`] after too many tries.
+    pub async fn log_in(&self, email: &str, password: &str, ip: IpAddr) -> Result<SignedIn, AccountError> {
+        let account = format!("login:account:{}", email_key(email));
+        let from = format!("login:from:{}", network(ip));
+        for key in [&from, &account] {
+            let allowed = self.shared.attempt(key, MAX_FAILURES, LOCK).await;
+            allowed.map_err(|retry_after| AccountError::Locked { retry_after })?;
+        }
+        let checked = self.check(email, password).await;
+        if !matches!(checked, Err(AccountError::Wrong)) {
+            // Neither a success nor a failure of ours counts. A success starts the account afresh, but not the
+            // network address: else who has one account could try passwords of others without end.
+            self.shared.forgive(&from).await;
+            if checked.is_ok() {
+                self.shared.clear(&account).await;
+            } else {
+                self.shared.forgive(&account).await;
+            }
+        }
+        let user = checked?;
+        let orgs = self.store.users().orgs(user.user_id).await?;
+        let (org, role) = orgs.into_iter().next().ok_or(AccountError::NoOrg)?;
+        self.open_session(user, org, role).await
+    }
+
+    async fn check(&self, email: &str, password: &str) -> Result<User, AccountError> {
+        let found = self.store.users().credentials(email).await?;
+        let hash = found.as_ref().map(|c| c.password_hash.clone());
+        let right = self.passwords.verify(password, hash).await?;
+        found.filter(|_| right).map(|c| c.user).ok_or(AccountError::Wrong)
+    }
+
+    /// Ends the session a person uses; `false` when it had ended.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn log_out(&self, person: &UserPrincipal) -> Result<bool, StoreError> {
+        self.store.users().revoke_session(person.org_id, person.session_id, self.clock.now()).await
+    }
+
+    /// Replaces the session a person uses by one in the same or another of their organisations: refreshing and
+    /// switching. The old one ends. `None` when they do not belong to that organisation.
+    ///
+    /// # Errors
+    /// [`AccountError`] when the database fails.
+    pub async fn renew(
+        &self,
+        person: &UserPrincipal,
+        org_id: Uuid,
+    ) -> Result<Option<SignedIn>, AccountError> {
+        let users = self.store.users();
+        let Some(member) = users.get(org_id, person.user_id).await? else { return Ok(None) };
+        let Some(org) = self.store.orgs().get(org_id).await? else { return Ok(None) };
+        let signed_in = self.open_session(member.user, org, member.role).await?;
+        self.log_out(person).await?;
+        Ok(Some(signed_in))
+    }
+
+    async fn open_session(&self, user: User, org: Org, role: Role) -> Result<SignedIn, AccountError> {
+        let now = self.clock.now();
+        let session = UserSession {
+            session_id: self.ids.uuid(),
+            org_id: org.org_id,
+            user_id: user.user_id,
+            created_at: now,
+            expires_at: now.checked_add(SESSION_LIFE).unwrap_or(now),
+        };
+        let token = SessionToken::generate();
+        if !self.store.users().open_session(&session, self.sessions.hash(token.expose())).await? {
+            return Err(AccountError::NoOrg);
+        }
+        Ok(SignedIn { user, org, role, session, token })
+    }
+}
+
+/// The shape of an address: one `@`, something before, a dotted name or `localhost` after, no blanks. Whether it
+/// exists only a letter to it can tell.
+fn is_email(email: &str) -> bool {
+    let Some((local, domain)) = email.split_once('@') else { return false };
+    let clean = email.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    let dotted = domain.split('.').all(|label| !label.is_empty()) && domain.contains('.');
+    email.len() <= 254
+        && clean
+        && !local.is_empty()
+        && !domain.contains('@')
+        && (dotted || domain == "localhost")
+}
+
+/// What counts as one address of the network: an IPv4 address, or an IPv6 /64, which one customer has whole.
+fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in ["a@b.example", "a.b+c@d.e.example", "ü@ünï.example", "root@localhost"] {
+            assert!(is_email(good), "{good}");
+        }
+        for bad in ["", "a", "@b.example", "a@", "a@b", "a@b..c", "a b@c.example", "a@b@c.example", "a@.c"] {
+            assert!(!is_email(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_one_address() {
+        let net = |s: &str| network(s.parse().expect("an address"));
+        assert_eq!(net("2001:db8:1:2::1"), net("2001:db8:1:2:ffff::9"));
+        assert_ne!(net("2001:db8:1:2::1"), net("2001:db8:1:3::1"));
+        assert_eq!(net("::ffff:192.0.2.1"), net("192.0.2.1"));
+    }
+}

@@ -1,0 +1,276 @@
+//! Tells who a bearer token belongs to, and holds everything that changes the answer.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use subtle::ConstantTimeEq as _;
+use tappass_model::{AgentCaller, Clock, Ids, Role};
+use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind, Store, StoreError};
+use uuid::Uuid;
+
+use crate::{
+    ServerSecrets,
+    keys::{ApiKey, kind_of},
+    tokens::{self, SESSION_PREFIX, TokenHasher},
+};
+
+/// How long another replica's revocation or suspension may go unnoticed here.
+const CACHE_LIFE: Duration = Duration::from_secs(1);
+const CACHE_KEYS: u64 = 10_000;
+
+/// Why a token is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// Never given, revoked or expired: which of them is not told.
+    #[error("the key or token is unknown, revoked or expired")]
+    Unknown,
+    /// Its agent may not call for now.
+    #[error("the agent is suspended")]
+    Suspended,
+    /// It could not be looked up.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A person that has shown who they are, in one organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPrincipal {
+    /// Who.
+    pub user_id: Uuid,
+    /// Where they act.
+    pub org_id: Uuid,
+    /// As what.
+    pub role: Role,
+    /// Their address.
+    pub email: String,
+    /// The session they use.
+    pub session_id: Uuid,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Whoever a token belongs to.
+#[derive(Debug, Clone)]
+pub enum Principal {
+    /// The platform's administrator, by the admin key.
+    Admin,
+    /// A person, by a session.
+    Person(UserPrincipal),
+    /// An agent, by a key.
+    Agent(Arc<AgentCaller>),
+}
+
+/// Answers who calls. One per process; share it in an `Arc`.
+pub struct Authenticator {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    keys: TokenHasher,
+    sessions: TokenHasher,
+    /// The hash of the admin key: equal lengths, so the comparison tells nothing.
+    admin: [u8; 32],
+    /// Agents by the hash of the key they use.
+    cache: Cache<[u8; 32], Arc<AgentCaller>>,
+    /// Counts the changes made here: an answer read before one must not be cached after it.
+    changes: Mutex<u64>,
+    uses: Mutex<HashMap<Uuid, Timestamp>>,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator")
+    }
+}
+
+impl Authenticator {
+    /// Over a store, with the server's secrets.
+    #[must_use]
+    pub fn new(store: Store, secrets: &ServerSecrets, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        let keys = TokenHasher::new(&secrets.key_pepper());
+        Self {
+            admin: keys.digest(secrets.admin_api_key()),
+            keys,
+            sessions: TokenHasher::new(&secrets.session_pepper()),
+            cache: Cache::builder().max_capacity(CACHE_KEYS).time_to_live(CACHE_LIFE).build(),
+            changes: Mutex::new(0),
+            uses: Mutex::new(HashMap::new()),
+            store,
+            clock,
+            ids,
+        }
+    }
+
+    /// Whoever the token belongs to: the administrator, a person or an agent.
+    ///
+    /// # Errors
+    /// [`AuthError`]; nothing falls through to somebody else.
+    pub async fn identify(&self, token: &str) -> Result<Principal, AuthError> {
+        if self.is_admin(token) {
+            Ok(Principal::Admin)
+        } else if token.starts_with(SESSION_PREFIX) {
+            self.person(token).await.map(Principal::Person)
+        } else {
+            self.agent(token).await.map(Principal::Agent)
+        }
+    }
+
+    /// Whether the token is the admin key. Compared in constant time.
+    #[must_use]
+    pub fn is_admin(&self, token: &str) -> bool {
+        self.keys.digest(token).ct_eq(&self.admin).into()
+    }
+
+    /// The agent that a key belongs to. What is changed through this object holds at once, what another replica
+    /// changes within a second.
+    ///
+    /// # Errors
+    /// [`AuthError`]
+    pub async fn agent(&self, token: &str) -> Result<Arc<AgentCaller>, AuthError> {
+        // Personal tokens act for people, not for agents.
+        if !matches!(kind_of(token), Some(KeyKind::Agent | KeyKind::Developer)) {
+            return Err(AuthError::Unknown);
+        }
+        let digest = self.keys.digest(token);
+        if let Some(caller) = self.cache.get(&digest) {
+            return Ok(caller);
+        }
+        let before = *self.changes.lock();
+        let holder = self.store.keys().holder(&hex::encode(digest)).await?.ok_or(AuthError::Unknown)?;
+        if holder.agent.status != AgentStatus::Active {
+            return Err(AuthError::Suspended);
+        }
+        self.uses.lock().insert(holder.key_id, self.clock.now());
+        let caller = Arc::new(AgentCaller {
+            org_id: holder.agent.org_id,
+            agent_uuid: holder.agent.agent_uuid,
+            agent_id: holder.agent.agent_id,
+            key_id: holder.key_id,
+            settings: holder.agent.settings,
+        });
+        let changes = self.changes.lock();
+        if *changes == before {
+            self.cache.insert(digest, Arc::clone(&caller));
+        }
+        Ok(caller)
+    }
+
+    /// The person that a session's token belongs to. Looked up each time: a revocation holds at once everywhere.
+    ///
+    /// # Errors
+    /// [`AuthError`]
+    pub async fn person(&self, token: &str) -> Result<UserPrincipal, AuthError> {
+        if !tokens::is_well_formed(SESSION_PREFIX, token) {
+            return Err(AuthError::Unknown);
+        }
+        let found = self.store.users().session(&self.sessions.hash(token)).await?;
+        let found = found.filter(|f| f.session.expires_at > self.clock.now()).ok_or(AuthError::Unknown)?;
+        Ok(UserPrincipal {
+            user_id: found.session.user_id,
+            org_id: found.session.org_id,
+            role: found.role,
+            email: found.email,
+            session_id: found.session.session_id,
+            expires_at: found.session.expires_at,
+        })
+    }
+
+    /// Makes a key for an agent. The key in clear is given here and never again.
+    /// `None` when the organisation has no such agent.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn issue_key(
+        &self,
+        org_id: Uuid,
+        agent_uuid: Uuid,
+        kind: KeyKind,
+    ) -> Result<Option<(AgentKey, ApiKey)>, StoreError> {
+        let key = ApiKey::generate(kind);
+        let record = AgentKey {
+            key_id: self.ids.uuid(),
+            org_id,
+            agent_uuid,
+            kind,
+            hint: key.hint(),
+            created_at: self.clock.now(),
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let made = self.store.keys().create(&record, self.keys.hash(key.expose())).await?;
+        Ok(made.then_some((record, key)))
+    }
+
+    /// Revokes a key; `false` when the agent has no such key that lasts.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn revoke_key(&self, org_id: Uuid, agent_uuid: Uuid, key_id: Uuid) -> Result<bool, StoreError> {
+        let done = self.store.keys().revoke(org_id, agent_uuid, key_id, self.clock.now()).await;
+        self.forget();
+        done
+    }
+
+    /// Suspends or reactivates an agent; `false` when the organisation has no such agent.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn set_status(
+        &self,
+        org_id: Uuid,
+        agent_uuid: Uuid,
+        status: AgentStatus,
+    ) -> Result<bool, StoreError> {
+        let done = self.store.agents().set_status(org_id, agent_uuid, status, self.clock.now()).await;
+        self.forget();
+        done
+    }
+
+    /// Writes an agent's changed settings; see [`tappass_store::Agents::update`].
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn update_agent(&self, agent: &Agent) -> Result<Option<Agent>, StoreError> {
+        let done = self.store.agents().update(agent, self.clock.now()).await;
+        self.forget();
+        done
+    }
+
+    /// Removes an agent with its keys; `false` when the organisation has no such agent.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn delete_agent(&self, org_id: Uuid, agent_uuid: Uuid) -> Result<bool, StoreError> {
+        let done = self.store.agents().delete(org_id, agent_uuid).await;
+        self.forget();
+        done
+    }
+
+    /// Drops what is remembered about agents: call it after a change that did not go through this object.
+    /// Changes are rare and a look-up is one query, so everything goes.
+    pub fn forget(&self) {
+        let mut changes = self.changes.lock();
+        *changes += 1;
+        self.cache.invalidate_all();
+    }
+
+    /// Writes down when keys were last used. To be called every now and then, and before the end.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what could not be written is tried again next time.
+    pub async fn flush_uses(&self) -> Result<(), StoreError> {
+        let uses: Vec<(Uuid, Timestamp)> = self.uses.lock().drain().collect();
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.keys().used(&uses).await;
+        if written.is_err() {
+            let mut waiting = self.uses.lock();
+            for (key, at) in uses {
+                waiting.entry(key).or_insert(at);
+            }
+        }
+        written
+    }
+}
