@@ -1,6 +1,14 @@
 //! Model providers and the dialects between them and the gateway.
 
+pub mod anthropic;
+pub mod azure;
+pub mod builtin;
 pub mod dialects;
+pub mod http;
+pub mod openai;
 pub mod provider;
+pub mod router;
+pub mod sse;
 
 pub use provider::{EventStream, Provider, ProviderCall, ProviderError, ProviderReply, Timeout};
+pub use router::{ProviderConfigError, ProviderInfo, Providers};

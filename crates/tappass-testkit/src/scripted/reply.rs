@@ -148,6 +148,13 @@ impl Reply {
         Self::parts("text/event-stream", parts)
     }
 
+    /// Sets the status.
+    #[must_use]
+    pub const fn status_code(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

@@ -52,7 +52,8 @@ async fn read_request(
             let head = buffer.split_to(end + 4);
             break String::from_utf8_lossy(&head).into_owned();
         }
-        if reader.read_buf(buffer).await? == 0 {
+        let no_http = buffer.first().is_some_and(|byte| !byte.is_ascii_uppercase());
+        if no_http || reader.read_buf(buffer).await? == 0 {
             return Ok(None);
         }
     };

@@ -29,7 +29,14 @@ pub fn read_answer(body: &Value) -> Answer {
                     read_tool_calls(&choice["message"], &mut tool_calls);
                 }),
                 (
-                    "id" | "object" | "created" | "model" | "usage" | "system_fingerprint" | "service_tier",
+                    "id"
+                    | "object"
+                    | "created"
+                    | "model"
+                    | "usage"
+                    | "system_fingerprint"
+                    | "service_tier"
+                    | "prompt_filter_results",
                     _,
                 ) => {}
                 _ => walk.value(key, value, Origin::Answer),
@@ -74,7 +81,10 @@ fn read_choice(walk: &mut Walk, choice: &Value) {
                 );
             }
             // Log probabilities repeat the content; `set_text` drops them when it changes.
-            ("index" | "finish_reason" | "logprobs", _) => {}
+            (
+                "index" | "finish_reason" | "logprobs" | "content_filter_results" | "content_filter_offsets",
+                _,
+            ) => {}
             _ => walk.value(key, value, Origin::Answer),
         },
         Origin::Answer,

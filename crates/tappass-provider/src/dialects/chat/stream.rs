@@ -51,7 +51,8 @@ impl ChannelKind {
 
 const PLAIN: [ChannelKind; 3] = [ChannelKind::Reasoning, ChannelKind::Content, ChannelKind::Refusal];
 
-/// Every text of a chunk that is not empty, in a fixed order.
+/// Every text of a chunk that is not empty, in a fixed order. Left out is what is no text of the answer: the names
+/// and numbers of the call, padding (`obfuscation`), and the verdicts of the provider's own content filter.
 pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
     let mut found = Vec::new();
     for (position, choice) in array(&chunk["choices"]).iter().enumerate() {
@@ -69,7 +70,14 @@ pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
                 ));
             }
         }
-        let known = ["index", "finish_reason", "logprobs", "delta"];
+        let known = [
+            "index",
+            "finish_reason",
+            "logprobs",
+            "delta",
+            "content_filter_results",
+            "content_filter_offsets",
+        ];
         others(choice, &known, &format!("/choices/{position}"), index, &mut found);
         let mut known = vec!["role", "tool_calls"];
         known.extend(PLAIN.iter().filter_map(ChannelKind::field).filter(|field| delta[*field].is_string()));
@@ -85,6 +93,7 @@ pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
         "usage",
         "choices",
         "obfuscation",
+        "prompt_filter_results",
     ];
     others(chunk, &known, "", 0, &mut found);
     found.into_iter().filter(|(_, text)| !text.is_empty())

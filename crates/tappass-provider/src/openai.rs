@@ -1,0 +1,113 @@
+//! OpenAI, and everything that speaks its chat dialect under another base URL.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream;
+use http::{StatusCode, header};
+use serde_json::json;
+
+use crate::{
+    EventStream, Provider, ProviderCall, ProviderError, ProviderReply,
+    http::{Events, HttpConfig, Upstream},
+    router::ProviderConfigError,
+};
+
+/// Where OpenAI is.
+pub const BASE_URL: &str = "https://api.openai.com/v1";
+
+/// OpenAI's chat API.
+pub struct OpenAi {
+    upstream: Arc<Upstream>,
+}
+
+impl OpenAi {
+    /// The API under `base_url`, with a key where it wants one (a model server of one's own may not).
+    ///
+    /// # Errors
+    /// [`ProviderConfigError`].
+    pub fn new(base_url: &str, key: Option<&str>, config: &HttpConfig) -> Result<Self, ProviderConfigError> {
+        let auth = key.map(|key| (header::AUTHORIZATION, format!("Bearer {key}")));
+        Ok(Self { upstream: Arc::new(Upstream::new("openai", base_url, auth, config)?) })
+    }
+
+    /// The host it calls.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.upstream.host()
+    }
+}
+
+#[async_trait]
+impl Provider for OpenAi {
+    fn id(&self) -> &str {
+        self.upstream.provider()
+    }
+
+    async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
+        chat(&self.upstream, "chat/completions", call).await
+    }
+}
+
+/// Makes a call in the chat dialect, which the provider speaks itself. Shared with Azure.
+pub async fn chat(
+    upstream: &Arc<Upstream>,
+    path: &str,
+    call: ProviderCall,
+) -> Result<ProviderReply, ProviderError> {
+    let mut body = call.body;
+    body["model"] = call.model.into();
+    if call.stream {
+        body["stream"] = true.into();
+        // Without it no one would know what a stream cost.
+        if !body["stream_options"].is_object() {
+            body["stream_options"] = json!({});
+        }
+        body["stream_options"]["include_usage"] = true.into();
+    }
+    let incoming = upstream.post(path, call.traceparent.as_deref(), &body, call.stream).await?;
+    if !call.stream {
+        let answer = incoming.json().await?;
+        // Some servers of this dialect tell errors with a 200.
+        if answer["error"].is_object() && !answer["choices"].is_array() {
+            return Err(upstream.upstream_error(StatusCode::BAD_GATEWAY, &answer, None));
+        }
+        if !answer["choices"].is_array() {
+            return Err(upstream.garbled("an answer without choices"));
+        }
+        return Ok(ProviderReply::Whole(answer));
+    }
+    let reader = Reader { events: incoming.events(), upstream: Arc::clone(upstream), finished: false };
+    Ok(ProviderReply::Stream(chunks(reader)))
+}
+
+/// A stream in progress.
+struct Reader {
+    events: Events,
+    upstream: Arc<Upstream>,
+    /// A choice has said why it ended.
+    finished: bool,
+}
+
+fn chunks(reader: Reader) -> EventStream {
+    Box::pin(stream::try_unfold(Some(reader), |reader| async move {
+        let Some(mut reader) = reader else { return Ok(None) };
+        let event = match reader.events.next().await? {
+            Some(event) if event.data == "[DONE]" => {
+                reader.events.finish().await;
+                return Ok(None);
+            }
+            Some(event) => event,
+            // Some servers of this dialect end without `[DONE]`.
+            None if reader.finished => return Ok(None),
+            None => return Err(reader.events.cut_off()),
+        };
+        let chunk = reader.events.json(&event)?;
+        if chunk["error"].is_object() {
+            return Err(reader.upstream.upstream_error(StatusCode::BAD_GATEWAY, &chunk, None));
+        }
+        let choices = chunk["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
+        reader.finished |= choices.iter().any(|choice| choice["finish_reason"].is_string());
+        Ok(Some((chunk, Some(reader))))
+    }))
+}

@@ -1,0 +1,111 @@
+//! Which provider answers for which name, and which key goes where.
+
+use serde_json::json;
+use tappass_provider::{ProviderConfigError, ProviderError, Providers};
+use tappass_testkit::ScriptedProvider;
+
+use crate::{ask, call, env, text};
+
+fn resolve(providers: &Providers, model: &str) -> Result<(String, String), ProviderError> {
+    providers.resolve(model).map(|(provider, bare)| (provider.id().to_owned(), bare))
+}
+
+fn pair(id: &str, bare: &str) -> Result<(String, String), ProviderError> {
+    Ok((id.to_owned(), bare.to_owned()))
+}
+
+#[tokio::test]
+async fn without_any_key_the_built_in_model_answers() {
+    let providers = Providers::from_env(&env(&[("OPENAI_API_KEY", " ")])).expect("nothing set is fine");
+    assert_eq!(resolve(&providers, "gpt-4o"), pair("builtin", "gpt-4o"));
+    assert_eq!(resolve(&providers, "claude-x"), pair("builtin", "claude-x"));
+    assert_eq!(resolve(&providers, "builtin/echo"), pair("builtin", "echo"));
+    let (provider, _) = providers.resolve("gpt-4o").expect("builtin");
+    for stream in [true, false] {
+        let answer = ask(provider.as_ref(), call(stream)).await.expect("an answer");
+        assert_eq!((answer.model.as_str(), text(&answer).ends_with("You said: hi")), ("builtin", true));
+    }
+    let Err(ProviderError::NotConfigured(why)) = resolve(&providers, "anthropic/claude-x") else {
+        panic!("no key")
+    };
+    assert!(why.contains("ANTHROPIC_API_KEY"), "{why}");
+    let Err(ProviderError::NotConfigured(why)) = resolve(&providers, "meta/llama") else { panic!("no such") };
+    assert!(why.contains("OPENAI_BASE_URL"), "{why}");
+}
+
+#[test]
+fn prefixes_defaults_and_custom_bases() {
+    let all = [
+        ("OPENAI_API_KEY", "a"),
+        ("ANTHROPIC_API_KEY", "b"),
+        ("AZURE_OPENAI_ENDPOINT", "http://az.local"),
+        ("AZURE_OPENAI_API_KEY", "c"),
+        ("OPENAI_BASE_URL", "http://llm.local:8000/v1/"),
+        ("ANTHROPIC_BASE_URL", "http://ant.local"),
+    ];
+    let providers = Providers::from_env(&env(&all)).expect("good settings");
+    assert_eq!(resolve(&providers, "gpt-4o"), pair("openai", "gpt-4o"));
+    assert_eq!(resolve(&providers, "claude-x"), pair("anthropic", "claude-x"));
+    assert_eq!(resolve(&providers, "azure/dep"), pair("azure", "dep"));
+    assert_eq!(resolve(&providers, "openai/claude-x"), pair("openai", "claude-x"));
+    assert_eq!(resolve(&providers, "meta/llama-3"), pair("openai", "meta/llama-3"));
+    assert!(resolve(&providers, "openai/").is_err());
+    let list = serde_json::to_value(providers.list()).expect("serialises");
+    assert_eq!(list[0]["host"], "llm.local:8000");
+    assert_eq!(
+        list[2],
+        json!({"id": "anthropic", "configured": true, "host": "ant.local", "default": false,
+        "needs": "ANTHROPIC_API_KEY"})
+    );
+    let mut azure_first = all.to_vec();
+    azure_first.push(("TAPPASS_DEFAULT_PROVIDER", "azure"));
+    let providers = Providers::from_env(&env(&azure_first)).expect("good settings");
+    assert_eq!(resolve(&providers, "gpt-4o"), pair("azure", "gpt-4o"));
+}
+
+#[test]
+fn settings_that_cannot_be_are_said() {
+    let refused = |list: &[(&str, &str)]| match Providers::from_env(&env(list)) {
+        Err(error) => error,
+        Ok(_) => panic!("must be refused: {list:?}"),
+    };
+    let key = ("OPENAI_API_KEY", "sk-very-secret");
+    for bad in ["api.openai.com", "ftp://x", "http://user:pass@x/v1", "https://x/v1?a=b", "http://"] {
+        let error = refused(&[key, ("OPENAI_BASE_URL", bad)]);
+        assert_eq!(error, ProviderConfigError::BaseUrl { provider: "openai".to_owned() }, "{bad}");
+    }
+    let error = refused(&[("OPENAI_API_KEY", "sk-very\nsecret"), ("OPENAI_BASE_URL", "http://x")]);
+    assert!(!error.to_string().contains("secret"), "{error}");
+    assert!(refused(&[("AZURE_OPENAI_ENDPOINT", "http://x")]).to_string().contains("AZURE_OPENAI_API_KEY"));
+    assert!(refused(&[("TAPPASS_DEFAULT_PROVIDER", "openai")]).to_string().contains("configured"));
+    assert!(refused(&[("TAPPASS_PROVIDER_IDLE_TIMEOUT", "0")]).to_string().contains("IDLE"));
+}
+
+#[tokio::test]
+async fn each_key_goes_to_its_own_host() {
+    let (open, ant) = (ScriptedProvider::start().await, ScriptedProvider::start().await);
+    let (open_url, ant_url) = (open.base_url(), ant.base_url());
+    let providers = Providers::from_env(&env(&[
+        ("OPENAI_API_KEY", "open-key"),
+        ("OPENAI_BASE_URL", &open_url),
+        ("ANTHROPIC_API_KEY", "ant-key"),
+        ("ANTHROPIC_BASE_URL", &ant_url),
+    ]))
+    .expect("good settings");
+    for model in ["openai/gpt-x", "anthropic/claude-x", "gpt-y", "claude-y"] {
+        let (provider, bare) = providers.resolve(model).expect("configured");
+        let mut asked = call(false);
+        // What a request says about addresses and keys goes to the provider as content, if at all.
+        asked.body["base_url"] = json!("http://thief.example");
+        asked.body["api_key"] = json!("x");
+        asked.model = bare;
+        ask(provider.as_ref(), asked).await.expect("an answer");
+    }
+    for (server, own, other) in [(&open, "open-key", "ant-key"), (&ant, "ant-key", "open-key")] {
+        assert_eq!(server.requests().len(), 2);
+        for request in server.requests() {
+            let all = format!("{request:?}");
+            assert!(all.contains(own) && !all.contains(other), "{all}");
+        }
+    }
+}
