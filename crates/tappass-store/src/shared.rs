@@ -89,6 +89,12 @@ impl MemoryState {
             attempts: Bounded::new(keys),
         }
     }
+
+    /// How many keys it holds, all kinds together: for the metrics.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.limits.map.lock().len() + self.sessions.map.lock().len() + self.attempts.map.lock().len()
+    }
 }
 
 #[async_trait]

@@ -1,4 +1,8 @@
-//! The repositories, each test on all three storages.
+//! The repositories, each test on all three storages; and the shared state in memory.
 
+mod agents;
 mod connect;
+mod people;
+mod pipelines;
+mod shared;
 mod support;

@@ -1,0 +1,117 @@
+//! Who a token belongs to.
+
+use std::time::{Duration, Instant};
+
+use tappass_identity::{ApiKey, AuthError, Principal, SessionToken};
+use tappass_model::{Clock as _, Ids as _, Mode, SystemIds};
+use tappass_store::{AgentStatus, KeyKind};
+
+use crate::support::World;
+
+#[tokio::test]
+async fn a_key_belongs_to_its_agent() {
+    let world = World::new().await;
+    let (agent, record, key) = world.agent().await;
+    let caller = world.auth.agent(key.expose()).await.expect("the agent");
+    assert_eq!(
+        (caller.org_id, caller.agent_uuid, caller.key_id),
+        (agent.org_id, agent.agent_uuid, record.key_id)
+    );
+    assert_eq!((caller.agent_id.as_str(), &caller.settings), ("claims", &agent.settings));
+    assert!(matches!(world.auth.identify(key.expose()).await, Ok(Principal::Agent(a)) if a == caller));
+    let other = SystemIds.uuid();
+    assert!(
+        world.auth.issue_key(other, agent.agent_uuid, KeyKind::Agent).await.expect("an answer").is_none()
+    );
+}
+
+#[tokio::test]
+async fn what_was_never_given_belongs_to_nobody() {
+    let world = World::new().await;
+    let (agent, _, key) = world.agent().await;
+    let personal = world.auth.issue_key(agent.org_id, agent.agent_uuid, KeyKind::Personal).await;
+    let personal = personal.expect("an answer").expect("a key").1;
+    let (never, session) = (ApiKey::generate(KeyKind::Agent), SessionToken::generate());
+    let cut = &key.expose()[..key.expose().len() - 1];
+    let text = [never.expose(), session.expose(), personal.expose(), cut, "", "tp_", "tps_", "ü"];
+    for token in text {
+        assert!(matches!(world.auth.identify(token).await, Err(AuthError::Unknown)), "{token}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_hash_of_a_key_is_stored() {
+    let world = World::new().await;
+    let (agent, record, key) = world.agent().await;
+    let mut tx = world.store.db().read().await.expect("a transaction");
+    let select = "SELECT key_hash || hint AS everything FROM agent_keys";
+    let rows = tx.fetch_all(sqlx::query(select)).await.expect("rows");
+    let stored = tappass_store::row::Columns::text(&rows[0], "everything").expect("text");
+    assert!(!stored.contains(key.expose()) && !stored.contains(&key.expose()[8..40]), "{stored}");
+    tx.commit().await.expect("done");
+    assert_eq!(world.store.keys().list(agent.org_id, agent.agent_uuid).await.expect("keys"), [record]);
+}
+
+#[tokio::test]
+async fn the_admin_key_is_compared_whole() {
+    let world = World::new().await;
+    let admin = world.secrets.admin_api_key().to_owned();
+    assert!(matches!(world.auth.identify(&admin).await, Ok(Principal::Admin)));
+    for wrong in [&admin[..admin.len() - 1], &format!("{admin}x"), &admin.to_uppercase(), ""] {
+        assert!(!world.auth.is_admin(wrong), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_changed_here_holds_at_once() {
+    let world = World::new().await;
+    let (mut agent, record, key) = world.agent().await;
+    let (org_id, uuid) = (agent.org_id, agent.agent_uuid);
+    let auth = &world.auth;
+    auth.agent(key.expose()).await.expect("cached");
+
+    agent.settings.mode = Mode::Enforce;
+    auth.update_agent(&agent).await.expect("written").expect("it");
+    assert_eq!(auth.agent(key.expose()).await.expect("the agent").settings.mode, Mode::Enforce);
+
+    assert!(auth.set_status(org_id, uuid, AgentStatus::Suspended).await.expect("an answer"));
+    assert!(matches!(auth.agent(key.expose()).await, Err(AuthError::Suspended)));
+    assert!(auth.set_status(org_id, uuid, AgentStatus::Active).await.expect("an answer"));
+    auth.agent(key.expose()).await.expect("active again");
+
+    assert!(auth.revoke_key(org_id, uuid, record.key_id).await.expect("an answer"));
+    assert!(matches!(auth.agent(key.expose()).await, Err(AuthError::Unknown)));
+
+    let second = auth.issue_key(org_id, uuid, KeyKind::Developer).await.expect("an answer").expect("a key").1;
+    auth.agent(second.expose()).await.expect("cached");
+    assert!(auth.delete_agent(org_id, uuid).await.expect("an answer"));
+    assert!(matches!(auth.agent(second.expose()).await, Err(AuthError::Unknown)));
+}
+
+#[tokio::test]
+async fn what_another_replica_changes_holds_soon() {
+    let world = World::new().await;
+    let (agent, _, key) = world.agent().await;
+    let other = world.replica();
+    other.agent(key.expose()).await.expect("cached there");
+    world.auth.set_status(agent.org_id, agent.agent_uuid, AgentStatus::Suspended).await.expect("an answer");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while other.agent(key.expose()).await.is_ok() {
+        assert!(Instant::now() < deadline, "never noticed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(matches!(other.agent(key.expose()).await, Err(AuthError::Suspended)));
+}
+
+#[tokio::test]
+async fn the_last_use_is_written_down_later() {
+    let world = World::new().await;
+    let (agent, _, key) = world.agent().await;
+    world.clock.advance(Duration::from_secs(60));
+    world.auth.agent(key.expose()).await.expect("the agent");
+    let used =
+        async || world.store.keys().list(agent.org_id, agent.agent_uuid).await.expect("keys")[0].last_used_at;
+    assert_eq!(used().await, None);
+    world.auth.flush_uses().await.expect("written");
+    assert_eq!(used().await, Some(world.clock.now()));
+}

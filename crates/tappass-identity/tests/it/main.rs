@@ -1,0 +1,5 @@
+//! Accounts and the authenticator over a store in memory.
+
+mod accounts;
+mod authenticate;
+mod support;

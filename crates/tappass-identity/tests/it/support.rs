@@ -1,0 +1,66 @@
+//! A gateway's identity without the gateway.
+
+use std::sync::Arc;
+
+use tappass_identity::{Accounts, ApiKey, Authenticator, ServerSecrets, SignedIn};
+use tappass_model::{AgentSettings, Clock, Ids, SystemIds};
+use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind, MemoryState, Store, StoreConfig};
+use tappass_testkit::ManualClock;
+
+pub const PASSWORD: &str = "correct horse battery";
+
+pub struct World {
+    pub store: Store,
+    pub clock: Arc<ManualClock>,
+    pub secrets: ServerSecrets,
+    pub accounts: Accounts,
+    pub auth: Authenticator,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let store = Store::connect(&StoreConfig::Memory).await.expect("a store");
+        let clock = Arc::new(ManualClock::default());
+        let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let ids: Arc<dyn Ids> = Arc::new(SystemIds);
+        let (secrets, _) = ServerSecrets::load_or_create(None, &|_| None).expect("secrets");
+        let shared = Arc::new(MemoryState::new(Arc::clone(&time), Arc::clone(&ids)));
+        let accounts = Accounts::new(store.clone(), &secrets, shared, Arc::clone(&time), Arc::clone(&ids));
+        let auth = Authenticator::new(store.clone(), &secrets, time, ids);
+        Self { store, clock, secrets, accounts, auth }
+    }
+
+    /// Another replica over the same database and secrets.
+    pub fn replica(&self) -> Authenticator {
+        let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
+        Authenticator::new(self.store.clone(), &self.secrets, time, Arc::new(SystemIds))
+    }
+
+    pub async fn sign_up(&self, email: &str) -> SignedIn {
+        self.accounts.sign_up(email, PASSWORD, "Ours").await.expect("an account")
+    }
+
+    /// An agent of an organisation of its own, with a key.
+    pub async fn agent(&self) -> (Agent, AgentKey, ApiKey) {
+        let admin = self.sign_up("ann@ours.example").await;
+        let now = self.clock.now();
+        let agent = Agent {
+            agent_uuid: SystemIds.uuid(),
+            org_id: admin.org.org_id,
+            agent_id: "claims".to_owned(),
+            name: "Claims".to_owned(),
+            description: String::new(),
+            framework: None,
+            owner_email: None,
+            status: AgentStatus::Active,
+            settings: AgentSettings { pipeline: "starter".to_owned(), ..AgentSettings::default() },
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        assert!(self.store.agents().create(&agent).await.expect("an agent"));
+        let issued = self.auth.issue_key(agent.org_id, agent.agent_uuid, KeyKind::Agent).await;
+        let (record, key) = issued.expect("an answer").expect("a key");
+        (agent, record, key)
+    }
+}

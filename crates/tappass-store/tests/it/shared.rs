@@ -1,0 +1,121 @@
+//! The shared state in memory, under a clock that goes only when told.
+
+use std::{sync::Arc, time::Duration};
+
+use proptest::prelude::*;
+use tappass_model::{Clock, SystemIds};
+use tappass_store::{MemoryState, SharedState};
+use tappass_testkit::ManualClock;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn state(keys: usize) -> (Arc<ManualClock>, MemoryState) {
+    let clock = Arc::new(ManualClock::default());
+    let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    (clock, MemoryState::with_capacity(shared, Arc::new(SystemIds), keys))
+}
+
+#[tokio::test]
+async fn a_limit_gives_a_burst_then_an_even_pace() {
+    let (clock, state) = state(100);
+    for left in (0..6).rev() {
+        let d = state.take("k", 6, MINUTE).await;
+        assert!(d.allowed && d.remaining == left, "{d:?}");
+    }
+    let d = state.take("k", 6, MINUTE).await;
+    assert!(!d.allowed);
+    assert_eq!((d.remaining, d.retry_after, d.reset), (0, Duration::from_secs(10), MINUTE));
+    assert!(state.take("other", 6, MINUTE).await.allowed, "keys don't share");
+    clock.advance(Duration::from_secs(9));
+    assert_eq!(state.take("k", 6, MINUTE).await.retry_after, Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
+    assert!(state.take("k", 6, MINUTE).await.allowed);
+    assert!(!state.take("k", 6, MINUTE).await.allowed);
+    clock.advance(MINUTE);
+    assert_eq!(state.take("k", 6, MINUTE).await.remaining, 5, "whole again");
+    assert!(!state.take("none", 0, MINUTE).await.allowed);
+}
+
+proptest! {
+    /// From any start, a window holds at most its burst and what refills while it lasts.
+    #[test]
+    fn a_limit_is_never_exceeded(max in 1_u32..20, steps in prop::collection::vec(0_u64..20_000, 1..200)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (clock, state) = state(10);
+        let (mut elapsed, mut allowed) = (Duration::ZERO, 0_u128);
+        for millis in steps {
+            let step = Duration::from_millis(millis);
+            clock.advance(step);
+            elapsed += step;
+            let d = runtime.block_on(state.take("k", max, MINUTE));
+            allowed += u128::from(d.allowed);
+            let refilled = elapsed.as_nanos() * u128::from(max) / MINUTE.as_nanos();
+            prop_assert!(allowed <= u128::from(max) + refilled + 1);
+            if !d.allowed {
+                // Waiting as told is enough.
+                clock.advance(d.retry_after + Duration::from_micros(1));
+                elapsed += d.retry_after + Duration::from_micros(1);
+                let again = runtime.block_on(state.take("k", max, MINUTE));
+                prop_assert!(again.allowed, "{again:?}");
+                allowed += 1;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_counts_its_turns_until_it_falls_silent() {
+    let (clock, state) = state(100);
+    let idle = 30 * MINUTE;
+    let first = state.session("org:agent", None, idle).await;
+    assert_eq!(first.turn, 1);
+    clock.advance(29 * MINUTE);
+    let second = state.session("org:agent", None, idle).await;
+    assert_eq!((&second.id, second.turn), (&first.id, 2));
+    assert_ne!(state.session("org:other", None, idle).await.id, first.id);
+    clock.advance(30 * MINUTE);
+    let anew = state.session("org:agent", None, idle).await;
+    assert_eq!(anew.turn, 1);
+    assert_ne!(anew.id, first.id);
+
+    let named = state.session("org:agent", Some("mine"), idle).await;
+    assert_eq!((named.id.as_str(), named.turn), ("mine", 1));
+    assert_eq!(state.session("org:agent", Some("mine"), idle).await.turn, 2);
+    assert_eq!(state.session("org:other", Some("mine"), idle).await.turn, 1, "names don't cross scopes");
+}
+
+#[tokio::test]
+async fn attempts_lock_and_unlock() {
+    let (clock, state) = state(100);
+    let lock = 15 * MINUTE;
+    for _ in 0..5 {
+        state.attempt("k", 5, lock).await.expect("allowed");
+    }
+    clock.advance(5 * MINUTE);
+    assert_eq!(state.attempt("k", 5, lock).await, Err(10 * MINUTE));
+    clock.advance(10 * MINUTE);
+    state.attempt("k", 5, lock).await.expect("the lock has ended and the count with it");
+    for _ in 0..4 {
+        state.attempt("k", 5, lock).await.expect("allowed");
+    }
+    state.forgive("k").await;
+    state.attempt("k", 5, lock).await.expect("one was taken back");
+    assert!(state.attempt("k", 5, lock).await.is_err());
+    state.clear("k").await;
+    state.attempt("k", 5, lock).await.expect("all are forgotten");
+}
+
+#[tokio::test]
+async fn memory_is_bounded_and_what_lasts_longest_stays() {
+    let (clock, state) = state(100);
+    for _ in 0..5 {
+        state.attempt("victim", 5, 15 * MINUTE).await.expect("allowed");
+    }
+    for i in 0..10_000 {
+        let _ = state.attempt(&format!("flood-{i}"), 5, MINUTE).await;
+    }
+    assert!(state.attempt("victim", 5, 15 * MINUTE).await.is_err(), "a flood does not unlock");
+    assert!(state.keys() <= 100);
+    clock.advance(16 * MINUTE);
+    state.attempt("new", 5, MINUTE).await.expect("allowed");
+}
