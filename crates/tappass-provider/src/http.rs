@@ -22,8 +22,10 @@ pub use retry::RetryBudget;
 pub struct Deadlines {
     /// For a connection, TLS included.
     pub connect: Duration,
-    /// From the request to the head of the answer, connecting included.
+    /// From the request to the head of a streamed answer, connecting included.
     pub first_byte: Duration,
+    /// The same for an answer that is not streamed: its head comes only when the model has done all its work.
+    pub answer: Duration,
     /// For the next bytes of an answer.
     pub idle: Duration,
     /// For everything, retries included.
@@ -33,7 +35,13 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(5), first_byte: seconds(60), idle: seconds(60), total: seconds(600) }
+        Self {
+            connect: seconds(5),
+            first_byte: seconds(60),
+            answer: seconds(300),
+            idle: seconds(60),
+            total: seconds(600),
+        }
     }
 }
 
@@ -158,7 +166,7 @@ impl Upstream {
         let until = Instant::now() + self.config.deadlines.total;
         for last in [false, true] {
             let request = self.client.post(url.clone()).headers(headers.clone()).body(body.clone());
-            let (error, wait) = match self.head(request, until).await {
+            let (error, wait) = match self.head(request, until, stream).await {
                 Ok(response) if response.status().is_success() => {
                     return self.checked(response, until, stream);
                 }
@@ -185,8 +193,10 @@ impl Upstream {
         &self,
         request: reqwest::RequestBuilder,
         until: Instant,
+        stream: bool,
     ) -> Result<Response, ProviderError> {
-        let Deadlines { connect, first_byte, total, .. } = self.config.deadlines;
+        let Deadlines { connect, first_byte, answer, total, .. } = self.config.deadlines;
+        let first_byte = if stream { first_byte } else { answer };
         let left = until.saturating_duration_since(Instant::now());
         match tokio::time::timeout(first_byte.min(left), request.send()).await {
             Ok(Ok(response)) => Ok(response),

@@ -252,6 +252,7 @@ fn http_config(get: &dyn Fn(&str) -> Option<String>) -> Result<HttpConfig, Provi
     let deadlines = Deadlines {
         connect: seconds("TAPPASS_PROVIDER_CONNECT_TIMEOUT", default.connect)?,
         first_byte: seconds("TAPPASS_PROVIDER_FIRST_BYTE_TIMEOUT", default.first_byte)?,
+        answer: seconds("TAPPASS_PROVIDER_ANSWER_TIMEOUT", default.answer)?,
         idle: seconds("TAPPASS_PROVIDER_IDLE_TIMEOUT", default.idle)?,
         total: seconds("TAPPASS_PROVIDER_TOTAL_TIMEOUT", default.total)?,
     };

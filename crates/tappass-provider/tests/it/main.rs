@@ -24,7 +24,7 @@ use tappass_testkit::ScriptedProvider;
 /// Short where a test waits for it, long everywhere else.
 fn config(change: impl FnOnce(&mut Deadlines)) -> HttpConfig {
     let long = Duration::from_secs(20);
-    let mut deadlines = Deadlines { connect: long, first_byte: long, idle: long, total: long };
+    let mut deadlines = Deadlines { connect: long, first_byte: long, answer: long, idle: long, total: long };
     change(&mut deadlines);
     HttpConfig { deadlines, limits: Limits { answer: 4 << 20, event: 256 << 10 }, ca_file: None }
 }

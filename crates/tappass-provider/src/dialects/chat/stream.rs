@@ -78,10 +78,10 @@ pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
             "content_filter_results",
             "content_filter_offsets",
         ];
-        others(choice, &known, &format!("/choices/{position}"), index, &mut found);
+        others(choice, &known, || format!("/choices/{position}"), index, &mut found);
         let mut known = vec!["role", "tool_calls"];
         known.extend(PLAIN.iter().filter_map(ChannelKind::field).filter(|field| delta[*field].is_string()));
-        others(delta, &known, &format!("/choices/{position}/delta"), index, &mut found);
+        others(delta, &known, || format!("/choices/{position}/delta"), index, &mut found);
     }
     let known = [
         "id",
@@ -95,16 +95,21 @@ pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
         "obfuscation",
         "prompt_filter_results",
     ];
-    others(chunk, &known, "", 0, &mut found);
+    others(chunk, &known, String::new, 0, &mut found);
     found.into_iter().filter(|(_, text)| !text.is_empty())
 }
 
-/// The strings of an object outside the `known` members.
-fn others<'a>(object: &'a Value, known: &[&str], at: &str, choice: u64, found: &mut Vec<(Channel, &'a str)>) {
-    let Some(object) = object.as_object() else { return };
-    for (key, value) in object {
-        if !known.contains(&key.as_str()) {
-            strings(value, &format!("{at}/{}", escape(key)), choice, found);
+/// The strings of an object outside the `known` members. Where it stands is only asked when there are any.
+fn others<'a>(
+    object: &'a Value,
+    known: &[&str],
+    at: impl Fn() -> String,
+    choice: u64,
+    found: &mut Vec<(Channel, &'a str)>,
+) {
+    for (key, value) in object.as_object().into_iter().flatten() {
+        if !known.contains(&key.as_str()) && !value.is_null() {
+            strings(value, &format!("{}/{}", at(), escape(key)), choice, found);
         }
     }
 }
@@ -119,7 +124,7 @@ fn strings<'a>(value: &'a Value, at: &str, choice: u64, found: &mut Vec<(Channel
                 strings(item, &format!("{at}/{i}"), choice, found);
             }
         }
-        Value::Object(_) => others(value, &[], at, choice, found),
+        Value::Object(_) => others(value, &[], || at.to_owned(), choice, found),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
