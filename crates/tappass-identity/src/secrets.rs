@@ -196,6 +196,15 @@ impl ServerSecrets {
         if weak.is_empty() { Ok(secrets) } else { Err(SecretsError::Weak(weak)) }
     }
 
+    /// The admin key kept in a data directory, for the tools on the same machine. `None` when none is kept there.
+    ///
+    /// # Errors
+    /// [`SecretsError`] when there is a file that cannot or must not be read.
+    pub fn kept_admin_key(data_dir: &Path) -> Result<Option<Zeroizing<String>>, SecretsError> {
+        let mut kept = read(data_dir)?.unwrap_or_default();
+        Ok(kept.admin_api_key.take().map(Zeroizing::new))
+    }
+
     fn from(all: &Kept) -> Result<Self, SecretsError> {
         let text = |slot: &Option<String>| slot.clone().unwrap_or_default();
         let decoded =

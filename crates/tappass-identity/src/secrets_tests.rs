@@ -32,6 +32,10 @@ fn what_is_missing_is_made_once_and_kept_privately() {
     assert_eq!((mode(&dir), mode(&file)), (0o700, 0o600));
     assert_eq!(fs::read_dir(&dir).expect("files").count(), 1, "nothing is left beside");
 
+    let kept = ServerSecrets::kept_admin_key(&dir).expect("a file").expect("a key");
+    assert_eq!(kept.as_str(), first.admin_api_key());
+    assert!(ServerSecrets::kept_admin_key(tmp.path()).expect("no file").is_none());
+
     let (second, made) = load(Some(&dir), &Env::new()).expect("secrets");
     assert!(same(&first, &second));
     assert_eq!(made, []);

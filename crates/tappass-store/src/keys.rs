@@ -128,6 +128,9 @@ impl AgentKeys<'_> {
 
     /// Notes when keys were last used, many at once. A time earlier than the one noted changes nothing.
     pub async fn used(&self, uses: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
+        // In one order, so that two replicas don't wait for each other's rows.
+        let mut uses = uses.to_vec();
+        uses.sort_unstable();
         let mut tx = self.0.write().await?;
         for (key_id, at) in uses {
             let update = query(

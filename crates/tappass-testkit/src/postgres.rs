@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::Write as _,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     os::unix::{fs::MetadataExt as _, fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -22,16 +22,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// How long a server may take to accept connections on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// `$0` postgres, `$1` directory, `$2` port. Not durable: ordinary tests never cut the power.
+/// `$0` directory to be removed in the end, `$1` signal that stops the server, then the server's command line.
 const KEEPER: &str = r#"
 trap '' INT HUP
-"$0" -D "$1/data" -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$1" \
-  -c fsync=off -c full_page_writes=off -c max_connections=300 >"$1/log" 2>&1 </dev/null &
+signal=$1
+shift
+"$@" >"$0/log" 2>&1 </dev/null &
 server=$!
 cat >/dev/null
-kill -INT $server
+kill -s "$signal" $server
 wait $server
-rm -rf "$1"
+rm -rf "$0"
 "#;
 
 /// A PostgreSQL server, up until the test process ends.
@@ -40,7 +41,15 @@ pub struct TempPostgres {
     bin: PathBuf,
     port: u16,
     databases: AtomicU32,
+    pooler: OnceLock<Result<Pooler, String>>,
     /// Its standard input is what keeps the server up.
+    _keeper: Child,
+}
+
+/// PgBouncer in front of a server.
+#[derive(Debug)]
+struct Pooler {
+    port: u16,
     _keeper: Child,
 }
 
@@ -76,6 +85,20 @@ impl TempPostgres {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
+    /// The same database through PgBouncer in transaction mode, where each transaction may land on another of its
+    /// two server connections.
+    ///
+    /// # Errors
+    /// When PgBouncer is not installed or does not start: never skip such a test, let it fail.
+    pub async fn pooled(&'static self, url: &str) -> Result<String> {
+        let started = tokio::task::spawn_blocking(|| {
+            self.pooler.get_or_init(|| self.launch_pooler().map_err(|e| format!("{e:#}")))
+        });
+        let pooler =
+            started.await?.as_ref().map_err(|e| anyhow::anyhow!("no PgBouncer for the tests: {e}"))?;
+        Ok(url.replace(&format!(":{}/", self.port), &format!(":{}/", pooler.port)))
+    }
+
     /// Runs SQL in a database, one value per line: to look behind the back of what is tested.
     ///
     /// # Errors
@@ -97,13 +120,8 @@ impl TempPostgres {
             "its programs are neither in /usr/lib/postgresql/*/bin nor on the PATH; \
              install them: apt-get install -y postgresql",
         )?;
-        // Kept: the keeper removes it, because nothing of this process may be left to do so.
-        let dir = tempfile::Builder::new().prefix("tappass-pg-").tempdir()?.keep();
+        let dir = server_dir()?;
         let data = dir.join("data");
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
-        if is_root()? {
-            run(Command::new("chown").arg("postgres").arg(&dir))?;
-        }
         run(as_server_user(&bin.join("initdb"))?.current_dir("/").arg("-D").arg(&data).args([
             "-A",
             "trust",
@@ -127,18 +145,22 @@ impl TempPostgres {
 
     fn serve(bin: &Path, dir: &Path) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let keeper = as_server_user(Path::new("sh"))?
-            .current_dir("/")
-            .args(["-c", KEEPER])
-            .arg(bin.join("postgres"))
-            .arg(dir)
-            .arg(port.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
-        let server = Self { bin: bin.to_owned(), port, databases: AtomicU32::new(0), _keeper: keeper };
+        let mut command = Command::new(bin.join("postgres"));
+        // Not durable: ordinary tests never cut the power.
+        command.arg("-D").arg(dir.join("data")).args(["-p", &port.to_string()]);
+        for setting in
+            ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=300"]
+        {
+            command.args(["-c", setting]);
+        }
+        command.arg("-c").arg(format!("unix_socket_directories={}", dir.display()));
+        let server = Self {
+            bin: bin.to_owned(),
+            port,
+            databases: AtomicU32::new(0),
+            pooler: OnceLock::new(),
+            _keeper: keep(dir, "INT", &command)?,
+        };
         let deadline = Instant::now() + START_DEADLINE;
         while run(&mut server.client("pg_isready")).is_err() {
             let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
@@ -148,6 +170,62 @@ impl TempPostgres {
         }
         Ok(server)
     }
+
+    fn launch_pooler(&self) -> Result<Pooler> {
+        let program =
+            ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|p| Path::new(p).is_file());
+        let program = program.context("it is not installed: apt-get install -y pgbouncer")?;
+        let dir = server_dir()?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let settings = dir.join("pgbouncer.ini");
+        fs::write(
+            &settings,
+            format!(
+                "[databases]\n* = host=127.0.0.1 port={} user=postgres\n\
+                 [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+                 auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 500\n\
+                 ignore_startup_parameters = extra_float_digits\n",
+                self.port
+            ),
+        )?;
+        let mut command = Command::new(program);
+        command.arg(&settings);
+        let pooler = Pooler { port, _keeper: keep(&dir, "TERM", &command)? };
+        let deadline = Instant::now() + START_DEADLINE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+            ensure!(Instant::now() < deadline, "it does not answer within {START_DEADLINE:?}: {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(pooler)
+    }
+}
+
+/// A directory that the server's user owns and everybody can reach. The keeper removes it, because nothing of this
+/// process may be left to do so.
+fn server_dir() -> Result<PathBuf> {
+    let dir = tempfile::Builder::new().prefix("tappass-pg-").tempdir()?.keep();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
+    if is_root()? {
+        run(Command::new("chown").arg("postgres").arg(&dir))?;
+    }
+    Ok(dir)
+}
+
+/// Runs a server as long as this process lives.
+fn keep(dir: &Path, signal: &str, command: &Command) -> Result<Child> {
+    Ok(as_server_user(Path::new("sh"))?
+        .current_dir("/")
+        .args(["-c", KEEPER])
+        .arg(dir)
+        .arg(signal)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?)
 }
 
 /// The newest installed version, or what is on the PATH.

@@ -153,3 +153,20 @@ async fn nothing_stays_prepared_on_postgres() {
         tappass_store::row::Columns::int(&row.expect("an answer").expect("a row"), "n").expect("a number");
     assert_eq!(n, 0, "a pooler in transaction mode loses prepared statements");
 }
+
+#[tokio::test]
+async fn a_lock_held_by_another_process_is_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = StoreConfig::Local { dir: dir.path().to_owned() };
+    let (ours, other) = (Store::connect(&config).await, Store::connect(&config).await);
+    let (ours, other) = (ours.expect("a store"), other.expect("a store"));
+    // The one writer of a store: it shall not wait here.
+    let mut tx = ours.db().write().await.expect("the lock");
+    tx.batch("PRAGMA busy_timeout = 0").await.expect("set");
+    tx.commit().await.expect("done");
+    let held = other.db().write().await.expect("the lock");
+    assert!(matches!(ours.db().write().await, Err(StoreError::Locked)));
+    ours.ping().await.expect("reading goes on");
+    held.commit().await.expect("done");
+    ours.db().write().await.expect("the lock is free");
+}

@@ -7,15 +7,17 @@ use tappass_testkit::TempPostgres;
 use uuid::Uuid;
 
 #[expect(clippy::print_stdout, reason = "a failing test shows on which storage")]
-/// Runs the test on memory, on a SQLite file and on PostgreSQL, a fresh database each.
+/// Runs the test on memory, on a SQLite file, on PostgreSQL, and on PostgreSQL behind PgBouncer in transaction mode; a
+/// fresh database each.
 pub async fn on_each(test: impl AsyncFn(Store)) {
     let dir = tempfile::tempdir().expect("a directory");
     let postgres = TempPostgres::start().await.expect("PostgreSQL");
-    let url = postgres.database().await.expect("a database");
+    let behind = postgres.database().await.expect("a database");
     for config in [
         StoreConfig::Memory,
         StoreConfig::Local { dir: dir.path().join("data") },
-        StoreConfig::Postgres { url },
+        StoreConfig::Postgres { url: postgres.database().await.expect("a database") },
+        StoreConfig::Postgres { url: postgres.pooled(&behind).await.expect("PgBouncer") },
     ] {
         println!("on {config:?}");
         let store = Store::connect(&config).await.expect("a store");
