@@ -73,6 +73,10 @@ impl Provider for Anthropic {
         }
         Ok(ProviderReply::Whole(answer::translate(&message, created)))
     }
+
+    async fn models(&self) -> Result<Vec<String>, ProviderError> {
+        self.upstream.model_ids("v1/models?limit=1000").await
+    }
 }
 
 /// A stream in progress.

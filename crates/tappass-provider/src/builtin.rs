@@ -48,6 +48,10 @@ impl Provider for Builtin {
             ProviderReply::Whole(reply.whole())
         })
     }
+
+    async fn models(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(vec!["echo".to_owned()])
+    }
 }
 
 /// What the model answers, before it takes a shape.

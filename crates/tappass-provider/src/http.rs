@@ -7,8 +7,8 @@ mod retry;
 
 use std::{path::PathBuf, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use reqwest::{Client, Response, Url};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -154,18 +154,38 @@ impl Upstream {
         body: &Value,
         stream: bool,
     ) -> Result<Incoming, ProviderError> {
-        let url = self.base.join(path).map_err(|_| self.garbled("its address cannot be formed"))?;
-        let body = bytes::Bytes::from(serde_json::to_vec(body).unwrap_or_default());
-        let mut headers = self.headers.clone();
+        let body = serde_json::to_vec(body).map_err(|_| self.garbled("a request that cannot be written"))?;
         let accept = if stream { "text/event-stream" } else { "application/json" };
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        let mut request = self.request(Method::POST, path)?.header(header::ACCEPT, accept).body(body);
         if let Some(trace) = traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
-            headers.insert("traceparent", trace);
+            request = request.header("traceparent", trace);
         }
+        self.fetch(&request, stream).await
+    }
+
+    /// The ids of a list of models, whose shape all the providers share: `{"data": [{"id"}]}`.
+    ///
+    /// # Errors
+    /// [`ProviderError`], after at most one retry.
+    pub async fn model_ids(&self, path: &str) -> Result<Vec<String>, ProviderError> {
+        let request = self.request(Method::GET, path)?.header(header::ACCEPT, "application/json");
+        let list = self.fetch(&request, false).await?.json().await?;
+        let models = list["data"].as_array().ok_or_else(|| self.garbled("a list of models without data"))?;
+        Ok(models.iter().filter_map(|model| model["id"].as_str()).map(str::to_owned).collect())
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ProviderError> {
+        let url = self.base.join(path).map_err(|_| self.garbled("an address that cannot be formed"))?;
+        Ok(self.client.request(method, url).headers(self.headers.clone()))
+    }
+
+    /// Sends a request, again where that is safe and the budget allows.
+    async fn fetch(&self, request: &RequestBuilder, stream: bool) -> Result<Incoming, ProviderError> {
         self.budget.call();
         let until = Instant::now() + self.config.deadlines.total;
-        for last in [false, true] {
-            let request = self.client.post(url.clone()).headers(headers.clone()).body(body.clone());
+        let mut retried = false;
+        loop {
+            let request = request.try_clone().ok_or_else(|| self.garbled("a request that cannot be sent"))?;
             let (error, wait) = match self.head(request, until, stream).await {
                 Ok(response) if response.status().is_success() => {
                     return self.checked(response, until, stream);
@@ -175,23 +195,23 @@ impl Upstream {
                     (self.read_error(response, until).await, wait)
                 }
                 Err(error @ ProviderError::Unreachable { .. }) => (error, Some(retry::backoff())),
-                Err(error) => (error, None),
+                Err(error) => return Err(error),
             };
             match wait {
-                Some(wait) if !last && Instant::now() + wait < until && self.budget.retry() => {
-                    tracing::debug!(provider = %self.provider, %error, "retrying");
+                Some(wait) if !retried && Instant::now() + wait < until && self.budget.retry() => {
+                    tracing::debug!(provider = %self.provider, ?wait, "trying again");
                     tokio::time::sleep(wait).await;
+                    retried = true;
                 }
                 _ => return Err(error),
             }
         }
-        Err(self.garbled("no answer"))
     }
 
     /// Sends a request and waits for the head of the answer.
     async fn head(
         &self,
-        request: reqwest::RequestBuilder,
+        request: RequestBuilder,
         until: Instant,
         stream: bool,
     ) -> Result<Response, ProviderError> {

@@ -47,6 +47,10 @@ impl Provider for OpenAi {
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
         chat(&self.upstream, "chat/completions", call).await
     }
+
+    async fn models(&self) -> Result<Vec<String>, ProviderError> {
+        self.upstream.model_ids("models").await
+    }
 }
 
 /// Makes a call in the chat dialect, which the provider speaks itself. Shared with Azure.

@@ -113,4 +113,12 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// [`ProviderError`]; the provider has retried where that is safe.
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError>;
+
+    /// The models it offers, without its prefix; none where it cannot say (deployments have no public list).
+    ///
+    /// # Errors
+    /// [`ProviderError`], as for a call.
+    async fn models(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(Vec::new())
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tappass_provider::{ProviderConfigError, ProviderError, Providers};
-use tappass_testkit::ScriptedProvider;
+use tappass_testkit::{Reply, ScriptedProvider};
 
 use crate::{ask, call, env, text};
 
@@ -108,4 +108,34 @@ async fn each_key_goes_to_its_own_host() {
             assert!(all.contains(own) && !all.contains(other), "{all}");
         }
     }
+}
+
+#[tokio::test]
+async fn models_are_listed_by_whoever_knows_them() {
+    let server = ScriptedProvider::start().await;
+    server.always(Reply::answer(json!({"data": [{"id": "m-1"}, {"id": "m-2"}]})));
+    let (url, origin) = (server.base_url(), server.origin());
+    let providers = Providers::from_env(&env(&[
+        ("OPENAI_BASE_URL", &url),
+        ("ANTHROPIC_API_KEY", "k"),
+        ("ANTHROPIC_BASE_URL", &url),
+        ("AZURE_OPENAI_ENDPOINT", &origin),
+        ("AZURE_OPENAI_API_KEY", "k"),
+    ]))
+    .expect("good settings");
+    for (prefix, expected) in [
+        ("openai", vec!["m-1", "m-2"]),
+        ("anthropic", vec!["m-1", "m-2"]),
+        ("azure", vec![]),
+        ("builtin", vec!["echo"]),
+    ] {
+        let (provider, _) = providers.resolve(&format!("{prefix}/x")).expect("configured");
+        assert_eq!(provider.models().await.expect("a list"), expected);
+    }
+    let asked: Vec<_> = server.requests().into_iter().map(|r| (r.method, r.path)).collect();
+    let expected = [("GET", "/v1/models"), ("GET", "/v1/models?limit=1000")];
+    assert_eq!(asked, expected.map(|(method, path)| (method.to_owned(), path.to_owned())));
+    server.always(Reply::answer(json!({"x": 1})));
+    let (provider, _) = providers.resolve("openai/x").expect("configured");
+    assert!(provider.models().await.is_err());
 }
