@@ -1,0 +1,52 @@
+"""TapPass for Python: the ``openai`` client, pointed at your gateway, with the governance in view.
+
+>>> agent = Agent("https://tappass.client.internal/v1", name="claims-processor", api_key="tp_...",
+...               flags={"pii": "mask", "mode": "observe"})
+>>> response = agent.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": prompt}])
+>>> response.tappass.classification
+'INTERNAL'
+"""
+
+from ._version import __version__
+from .agent import Agent, AsyncAgent
+from .completions import GovernedChunk, GovernedCompletion
+from .errors import (
+    ApprovalRequired,
+    AuthenticationError,
+    BudgetExceeded,
+    ConfigurationError,
+    GatewayNotReady,
+    GatewayTimeout,
+    GatewayUnavailable,
+    GatewayUnreachable,
+    GovernanceError,
+    PolicyBlockError,
+    RateLimited,
+    TapPassError,
+)
+from .governance import CapabilityToken, Governance, StepTrace, WouldBlock, governance
+
+__all__ = [
+    "Agent",
+    "ApprovalRequired",
+    "AsyncAgent",
+    "AuthenticationError",
+    "BudgetExceeded",
+    "CapabilityToken",
+    "ConfigurationError",
+    "GatewayNotReady",
+    "GatewayTimeout",
+    "GatewayUnavailable",
+    "GatewayUnreachable",
+    "Governance",
+    "GovernanceError",
+    "GovernedChunk",
+    "GovernedCompletion",
+    "PolicyBlockError",
+    "RateLimited",
+    "StepTrace",
+    "TapPassError",
+    "WouldBlock",
+    "__version__",
+    "governance",
+]
