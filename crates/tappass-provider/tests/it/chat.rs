@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use serde_json::json;
 use tappass_provider::{Provider, ProviderReply, azure::Azure};
-use tappass_testkit::{Reply, ScriptedProvider};
+use tappass_testkit::{Part, Reply, ScriptedProvider};
 
 use crate::{ask, call, config, openai, text};
 
@@ -81,7 +81,7 @@ async fn a_stream_without_done_is_whole_once_a_choice_has_ended() {
     let server = ScriptedProvider::start().await;
     let chunk = json!({"model": "m", "choices": [{"index": 0, "delta": {"content": "all"}, "finish_reason": "stop"}]});
     let data = bytes::Bytes::from(format!("data: {chunk}\n\n"));
-    server.push(Reply::parts("text/event-stream; charset=utf-8", vec![tappass_testkit::Part::Data(data)]));
+    server.push(Reply::parts("text/event-stream; charset=utf-8", vec![Part::Data(data)]));
     assert_eq!(text(&ask(&openai(&server), call(true)).await.expect("an answer")), "all");
 }
 
@@ -101,4 +101,18 @@ async fn azure_has_its_own_address_and_header() {
         assert!(ask(&azure, asked.clone()).await.is_err(), "{evil}");
     }
     assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_the_provider_closed_meanwhile_costs_no_call() {
+    let server = ScriptedProvider::start().await;
+    let body = json!({"model": "m", "choices": [{"message": {"content": "bye"}}]}).to_string();
+    // A whole answer, and then the provider closes: its idle connections live shorter than ours.
+    let parts = vec![Part::Data(body.into()), Part::Raw("0\r\n\r\n".into()), Part::Cut];
+    server.always(Reply::parts("application/json", parts));
+    let provider = openai(&server);
+    for _ in 0..20 {
+        assert_eq!(text(&ask(&provider, call(false)).await.expect("an answer")), "bye");
+    }
+    assert_eq!((server.requests().len(), server.connections()), (20, 20));
 }

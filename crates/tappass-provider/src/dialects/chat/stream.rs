@@ -135,7 +135,8 @@ fn escape(key: &str) -> String {
 }
 
 /// Writes a channel's text into a chunk, in place of what is there. Where the choice, the tool call or the field is
-/// missing it is added: text held back goes out with a later chunk. When the text changes, the choice's log
+/// missing it is added: text held back goes out with a later chunk ([`ChannelKind::Other`] is only replaced where it
+/// stands: such a text cannot be held back). When the text changes, the choice's log
 /// probabilities go, since they spell it out.
 pub fn set_delta(chunk: &mut Value, channel: &Channel, text: String) {
     if let ChannelKind::Other(pointer) = &channel.kind {
