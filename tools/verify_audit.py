@@ -18,8 +18,7 @@ except ImportError:
     print("the Python package `cryptography` is missing: pip install cryptography", file=sys.stderr)
     sys.exit(2)
 
-ZEROS = "0" * 64
-MAX_UNSEALED = 1000
+MAX_UNSEALED = 1000  # a log is sealed whenever so many events are not
 
 
 class Broken(Exception):
@@ -47,10 +46,8 @@ def es6_number(value):
     digits = (whole + fraction).lstrip("0")
     point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
     digits = digits.rstrip("0")
-    if len(digits) <= point <= 21:
-        return sign + digits + "0" * (point - len(digits))
     if 0 < point <= 21:
-        return sign + digits[:point] + "." + digits[point:]
+        return sign + digits[:point].ljust(point, "0") + ("." + digits[point:] if digits[point:] else "")
     if -6 < point <= 0:
         return sign + "0." + "0" * -point + digits
     rest = "." + digits[1:] if len(digits) > 1 else ""
@@ -59,14 +56,14 @@ def es6_number(value):
 
 def canonical(value):
     """RFC 8785."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return es6_number(value)
-    if not isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda k: k.encode("utf-16-be"))
+        return "{" + ",".join(canonical(k) + ":" + canonical(value[k]) for k in keys) + "}"
     if isinstance(value, list):
         return "[" + ",".join(canonical(v) for v in value) + "]"
-    keys = sorted(value, key=lambda k: k.encode("utf-16-be"))
-    return "{" + ",".join(canonical(k) + ":" + canonical(value[k]) for k in keys) + "}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return es6_number(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def no_duplicates(pairs):
@@ -84,11 +81,12 @@ def signed(key, signature, statement):
         return False
 
 
-class Tree:
-    """RFC 6962's Merkle tree, as the roots of its complete subtrees."""
-
-    def __init__(self):
-        self.size, self.roots = 0, []
+class Log:
+    def __init__(self, org_id, key, expect):
+        self.org_id, self.key, self.expect = org_id, key, expect
+        self.size, self.roots = 0, []  # RFC 6962's Merkle tree, as the roots of its complete subtrees
+        self.tip, self.tip_id, self.previous = "0" * 64, None, "0" * 64
+        self.sealed, self.sealed_root, self.checkpoints = 0, None, 0
 
     def push(self, event_hash):
         node, carry = sha256(b"\0" + event_hash), self.size
@@ -103,18 +101,10 @@ class Tree:
             node = sha256(b"\1" + left + node)
         return node.hex()
 
-
-class Log:
-    def __init__(self, org_id, key, expect):
-        self.org_id, self.key, self.expect = org_id, key, expect
-        self.tree, self.tip, self.tip_id = Tree(), ZEROS, None
-        self.previous, self.sealed, self.sealed_root, self.checkpoints = ZEROS, 0, None, 0
-
     def event(self, line):
-        event, expected = line["event"], self.tree.size + 1
-        event_id = event.get("event_id")
+        event, expected = line["event"], self.size + 1
+        event_id, seq = event.get("event_id"), event.get("seq")
         digest = sha256(canonical(event).encode())
-        seq = event.get("seq")
         unchained = (1, event_id) if expected == 1 else (expected - 1, self.tip_id)
         demand(
             (digest.hex() == line["hash"], expected, event_id, "its content is not what its hash was made of"),
@@ -125,58 +115,53 @@ class Log:
             (event.get("org_id") == self.org_id, expected, event_id, "it belongs to another organisation"),
         )
         self.tip, self.tip_id = digest.hex(), event_id
-        self.tree.push(digest)
-        if self.expect and self.expect[0] == expected and self.expect[1] != self.tree.root():
+        self.push(digest)
+        if self.expect and self.expect[0] == expected and self.expect[1] != self.root():
             raise Broken(self.sealed + 1, None, f"the first {expected} events are not those expected")
 
     def checkpoint(self, c):
         size, first = c["size"], self.sealed + 1
-        self.checkpoints += 1
         names = ("key_id", "org_id", "previous", "root", "size", "time")
         statement = canonical({"format": "tappass-checkpoint/1"} | {n: c[n] for n in names}).encode()
         key, what = base64.b64decode(c["public_key"]), f"checkpoint of size {size}: "
         demand(
+            (type(size) is int, first, None, what + "its size is no number"),
             (sha256(statement).hex() == c["hash"], first, None, what + "its hash is not that of its statement"),
             (sha256(key).hex()[:32] == c["key_id"], first, None, what + "its key id is not that of its key"),
             (signed(key, c["signature"], statement), first, None, what + "its signature does not verify"),
             (key == (self.key or key), first, None, what + "it is signed by another key than the expected one"),
             (c["org_id"] == self.org_id, first, None, what + "it belongs to another organisation"),
             (c["previous"] == self.previous, first, None, what + "it does not follow the one before it"),
-            (size <= self.tree.size, self.tree.size + 1, None, what + "events are missing from here on"),
-            (size >= self.tree.size, size + 1, None, what + "it stands after events it does not cover"),
+            (size <= self.size, self.size + 1, None, what + "events are missing from here on"),
+            (size >= self.size, size + 1, None, what + "it stands after events it does not cover"),
             (size >= first, first, None, what + "it covers nothing new"),
-            (c["root"] == self.tree.root(), first, None, what + "these are not the events that were signed"),
+            (c["root"] == self.root(), first, None, what + "these are not the events that were signed"),
         )
-        self.previous, self.sealed, self.sealed_root = c["hash"], size, c["root"]
+        self.previous, self.sealed, self.sealed_root, self.checkpoints = c["hash"], size, c["root"], self.checkpoints + 1
 
-
-def verify(lines, log, declared_size):
-    """Raises Broken at the first thing that does not fit."""
-    end = None
-    for text in lines:
-        if not text.strip():
-            continue
-        here = log.tree.size + 1
-        if end:
-            raise Broken(here, None, "something stands after the export's end")
-        try:
-            line = json.loads(text, object_pairs_hook=no_duplicates)
-            if line["type"] == "end":
-                end = line
-            else:
-                {"event": log.event, "checkpoint": log.checkpoint}[line["type"]](line)
-        except Broken:
-            raise
-        except Exception as e:  # whatever a hostile line provokes, it is not an export's
-            raise Broken(here, None, f"a line cannot be read: {e!r}") from e
-    size = log.tree.size
-    said, held = (end and (end.get("events"), end.get("checkpoints"))), (size, log.checkpoints)
-    demand(
-        (end, size + 1, None, "missing: the export breaks off before its end"),
-        (said == held and declared_size == size, size + 1, None, "missing: the export holds not as much as it says"),
-        (not log.expect or log.expect[0] <= size, size + 1, None, "missing: the log once had more events"),
-        (size - log.sealed < MAX_UNSEALED, log.sealed + 1, None, "not signed, though a log is sealed more often"),
-    )
+    def read(self, lines, declared_size):
+        end = None
+        for text in filter(bytes.strip, lines):
+            here = self.size + 1
+            if end:
+                raise Broken(here, None, "something stands after the export's end")
+            try:
+                line = json.loads(text, object_pairs_hook=no_duplicates)
+                if line["type"] == "end":
+                    end = line
+                else:
+                    {"event": self.event, "checkpoint": self.checkpoint}[line["type"]](line)
+            except Broken:
+                raise
+            except Exception as e:  # whatever a hostile line provokes, it is not an export's
+                raise Broken(here, None, f"a line cannot be read: {e!r}") from e
+        size, said = self.size, end and (end.get("events"), end.get("checkpoints"), declared_size)
+        demand(
+            (end, size + 1, None, "missing: the export breaks off before its end"),
+            (said == (size, self.checkpoints, size), size + 1, None, "missing: the export holds less than it says"),
+            (not self.expect or self.expect[0] <= size, size + 1, None, "missing: the log once had more events"),
+            (size - self.sealed < MAX_UNSEALED, self.sealed + 1, None, "not signed: checkpoints are missing"),
+        )
 
 
 def main():
@@ -186,31 +171,27 @@ def main():
     parser.add_argument("--expect", metavar="SIZE:ROOT", help="a state that the log has been in")
     args = parser.parse_args()
     try:
-        key = base64.b64decode(args.public_key, validate=True) if args.public_key else None
-        if key is not None and len(key) != 32:
-            raise ValueError("the public key is not 32 bytes in base64")
-        size, _, root = (args.expect or "").partition(":")
-        if args.expect and not (size.isdecimal() and re.fullmatch("[0-9a-f]{64}", root)):
-            raise ValueError("--expect has the form SIZE:ROOT")
-        expect = (int(size), root) if args.expect else None
+        key = base64.b64decode(args.public_key or "", validate=True)
+        expect = re.fullmatch("([0-9]+):([0-9a-f]{64})", args.expect or "")
+        if len(key) != (32 if args.public_key else 0) or bool(args.expect) != bool(expect):
+            raise ValueError("--public-key is 32 bytes in base64, --expect is SIZE:ROOT")
         lines = sys.stdin.buffer if args.file == "-" else open(args.file, "rb")
         header = json.loads(next(lines, b""))
         if header["type"] != "tappass-audit-export" or header["version"] != 1:
             raise ValueError("this is not an export of version 1")
-        log = Log(header["org_id"], key, expect)
+        log = Log(header["org_id"], key, expect and (int(expect[1]), expect[2]))
     except (OSError, ValueError, KeyError, TypeError) as e:
         print(f"unusable input: {e}", file=sys.stderr)
         return 2
     try:
-        verify(lines, log, header.get("size"))
+        log.read(lines, header.get("size"))
     except Broken as broken:
         seq, event_id, reason = broken.args
         print(f"BROKEN at event {seq}{f' ({event_id})' if event_id else ''}: {reason}")
         return 6
-    print(f"OK: {log.tree.size} events, {log.checkpoints} checkpoints, organisation {log.org_id}")
-    if log.sealed:
-        print(f"sealed: {log.sealed}:{log.sealed_root}   (keep it, and --expect it the next time)")
-    print(f"not yet signed: {log.tree.size - log.sealed}; signer {'verified' if key else 'NOT verified: give --public-key'}")
+    signer = "verified" if key and log.sealed else "NOT verified" if key else "NOT verified: give --public-key"
+    print(f"OK: {log.size} events, {log.checkpoints} checkpoints, organisation {log.org_id}")
+    print(f"sealed: {log.sealed}:{log.sealed_root} (keep it, and --expect it the next time); signer {signer}")
     return 0
 
 
