@@ -1,1 +1,31 @@
 //! Pure functions from text to findings: normalise, scan once, validate. No I/O.
+//!
+//! A text is folded ([`normalise`]: disguises fall away, positions lead back), then each family's rules run over it as one
+//! automaton ([`ruleset`]), candidates are validated (checksums, context, entropy), and overlaps resolved ([`lane`]).
+//! Whole texts and streams ([`StreamScan`]) go through the same code, so their findings are the same. Every rule is a
+//! regular expression of bounded length, so the cost is linear in the text and what a stream holds back is bounded.
+//!
+//! Not covered: encoded layers (base64, hex, percent-encoding) are not opened; names and addresses are found by their
+//! context only; Unicode attacks as such are not a family.
+
+mod custom;
+mod infra;
+mod injection;
+mod lane;
+mod marking;
+mod normalise;
+mod pii;
+mod rule;
+mod ruleset;
+mod sample;
+mod scanner;
+mod secrets;
+mod stream;
+mod utf8;
+
+pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
+pub use injection::injection_score;
+pub use sample::{min_classification, placeholder, sample};
+pub use scanner::Scanner;
+pub use stream::{Ready, StreamScan};
+pub use utf8::{Utf8Buffer, Utf8Error};
