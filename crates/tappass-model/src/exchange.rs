@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{AgentCaller, Classification, Flags, Match, Mode, Segment};
+use crate::{AgentCaller, Classification, Flags, Match, Mode, Segment, ToolRules};
 
 /// The shape of bodies a route speaks. The answer goes back in the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -108,6 +108,8 @@ pub struct Exchange {
     pub mode: Mode,
     /// The flags after locks and defaults.
     pub flags: Flags,
+    /// What the call's `tools` flag leaves, beside the agent's own rules.
+    pub tools: Option<ToolRules>,
     /// What was asked.
     pub request: ModelRequest,
     /// Hits in `request.segments`, one list a segment: the one scan every step reads.

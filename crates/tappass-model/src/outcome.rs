@@ -31,6 +31,17 @@ pub struct Finding {
     pub score: f32,
     /// A masked sample that a person can recognise and no one can use: `4111…1111`.
     pub sample: String,
+    /// Whether a placeholder in its place makes the text safe. Not so for an injection.
+    #[serde(skip)]
+    pub maskable: bool,
+}
+
+impl Finding {
+    /// A finding about the call as a whole, such as a tool that may not be used.
+    #[must_use]
+    pub fn about(step: &'static str, kind: &'static str, sample: String) -> Self {
+        Self { step, kind: Cow::Borrowed(kind), span: None, score: 1.0, sample, maskable: false }
+    }
 }
 
 /// A fact a step established. It holds in every mode; nothing of the call's content changes by it.
@@ -40,6 +51,21 @@ pub enum Effect {
     Classify(Classification),
     /// What the call cost in USD, or that the price is unknown.
     Cost(Option<f64>),
+    /// What is left of a limit, for the answer's headers.
+    Rate(RateLimit),
+}
+
+/// The state of a rate limit after this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Calls per window.
+    pub limit: u32,
+    /// Calls left now.
+    pub remaining: u32,
+    /// The window.
+    pub window: Duration,
+    /// Until the whole limit is there again.
+    pub reset: Duration,
 }
 
 /// How a refusal is told to the client, when the step's detection becomes one.

@@ -1,1 +1,24 @@
 //! The pipeline: steps, registry, compiler, runner and the streaming hold-back.
+//!
+//! The way in: [`registry::STEPS`] is the table of contents, [`compile::compile`] makes a [`Pipeline`] of a
+//! preset and its overrides, [`Call`] takes one exchange through its phases.
+
+pub mod compile;
+pub mod docs;
+pub mod mask;
+pub mod plan;
+pub mod registry;
+pub mod runner;
+pub mod step;
+pub mod steps;
+pub mod stream;
+#[cfg(test)]
+mod testing;
+pub mod trace;
+
+pub use compile::{CompileError, Pipeline, compile, compile_preset, preset_names};
+pub use plan::{Plan, PlanError, plan};
+pub use runner::{Call, Halt, Services};
+pub use step::{Category, Common, Meta, OnError, Phase};
+pub use stream::StreamGuard;
+pub use trace::{Blocked, Trace, TraceRow, WouldBlock};

@@ -1,0 +1,201 @@
+//! What one call asked for, held against what its organisation allows: the mode and the steps' actions it gets.
+
+use tappass_model::{
+    AgentSettings, FlagError, Flags, Mode, OnDetection, ToolRules,
+    flags::{BudgetFlag, EmailFlag, FilesFlag, PiiFlag, SecretsFlag, ToolsFlag},
+};
+
+use crate::compile::Pipeline;
+
+/// What holds for one call.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// The mode after the floor.
+    pub mode: Mode,
+    /// The flags that took effect.
+    pub flags: Flags,
+    /// What a hit does, for the steps where a flag changed it.
+    pub on_detection: Vec<(&'static str, OnDetection)>,
+    /// Tools that the call's flags leave, beside the agent's own rules.
+    pub tools: Option<ToolRules>,
+    /// Loosenings that the floor refused, as `flag=value`: recorded and alerted.
+    pub refused: Vec<String>,
+}
+
+impl Plan {
+    /// What a hit of a step does in this call, before the mode.
+    #[must_use]
+    pub fn on_detection(&self, step: &str, configured: OnDetection) -> OnDetection {
+        self.on_detection.iter().find(|(id, _)| *id == step).map_or(configured, |(_, on)| *on)
+    }
+}
+
+/// Why a call's flags cannot be honoured: 422, nothing is forwarded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Not a flag.
+    #[error(transparent)]
+    Flag(#[from] FlagError),
+    /// A promise that the pipeline could not keep is not made.
+    #[error("flag `{flag}` needs the step `{step}`, which pipeline `{pipeline}` does not run")]
+    NoStep {
+        /// As given.
+        flag: String,
+        /// The step that would do it.
+        step: &'static str,
+        /// The agent's pipeline.
+        pipeline: String,
+    },
+}
+
+/// Order: the call's flags over the agent's, then the floor. A call may always tighten; it may loosen only while
+/// the agent's floor lets calls through unhindered (observe or warn).
+///
+/// # Errors
+/// [`PlanError::NoStep`] for a flag that nothing in this pipeline would honour.
+pub fn plan(call: &Flags, settings: &AgentSettings, pipeline: &Pipeline) -> Result<Plan, PlanError> {
+    let mut plan = Plan { flags: call.clone().over(&settings.flags), ..Plan::default() };
+    let wanted = plan.flags.mode.unwrap_or(settings.mode);
+    plan.mode = wanted.max(settings.floor);
+    if let Some(asked) = call.mode.filter(|m| *m < plan.mode) {
+        plan.refused.push(format!("mode={asked}"));
+    }
+    plan.flags.mode = plan.flags.mode.map(|_| plan.mode);
+    let may_loosen = !settings.floor.acts();
+
+    if let Some(pii) = plan.flags.pii {
+        let on = match pii {
+            PiiFlag::Off => OnDetection::Continue,
+            PiiFlag::Flag => OnDetection::Log,
+            PiiFlag::Mask => OnDetection::Redact,
+            PiiFlag::Block => OnDetection::Block,
+        };
+        let own = settings.flags.pii == Some(pii);
+        if !plan.turn(pipeline, "detect_pii", on, may_loosen || own, format!("pii={pii}"))? {
+            plan.flags.pii = None;
+        }
+    }
+    if let Some(secrets) = plan.flags.secrets {
+        let on = match secrets {
+            SecretsFlag::Flag => OnDetection::Log,
+            SecretsFlag::Redact => OnDetection::Redact,
+            SecretsFlag::Block => OnDetection::Block,
+        };
+        let own = settings.flags.secrets == Some(secrets);
+        if !plan.turn(pipeline, "detect_secrets", on, may_loosen || own, format!("secrets={secrets}"))? {
+            plan.flags.secrets = None;
+        }
+    }
+    if let Some(tools) = &plan.flags.tools {
+        needs(pipeline, "tool_permissions", || format!("tools={tools}"))?;
+        plan.tools = match tools {
+            ToolsFlag::Allowlist(names) => Some(ToolRules { allow: names.clone(), deny: Vec::new() }),
+            ToolsFlag::Denylist(names) => Some(ToolRules { allow: Vec::new(), deny: names.clone() }),
+            ToolsFlag::Block => Some(ToolRules { allow: Vec::new(), deny: vec!["*".into()] }),
+            ToolsFlag::Log => None,
+        };
+    }
+    // These are kept by steps that a pipeline may lack: then the call hears it instead of a silent nothing.
+    if let Some(budget) = plan.flags.budget.as_ref().filter(|b| **b != BudgetFlag::Unlimited) {
+        needs(pipeline, "budget", || format!("budget={budget}"))?;
+    }
+    if let Some(email) = plan.flags.email.as_ref().filter(|e| **e != EmailFlag::Allow) {
+        needs(pipeline, "tool_constraints", || format!("email={email}"))?;
+    }
+    if let Some(files) = plan.flags.files.filter(|f| *f != FilesFlag::Allow) {
+        needs(pipeline, "tool_constraints", || format!("files={files}"))?;
+    }
+    if let Some(db) = plan.flags.db {
+        needs(pipeline, "detect_code_exec", || format!("db={db}"))?;
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    /// Whether it took effect.
+    fn turn(
+        &mut self,
+        pipeline: &Pipeline,
+        step: &'static str,
+        on: OnDetection,
+        may_loosen: bool,
+        flag: String,
+    ) -> Result<bool, PlanError> {
+        let configured = match pipeline.step(step) {
+            Some(placed) => placed.common.on_detection,
+            // Nothing to loosen, and nothing that would keep the promise.
+            None if on <= OnDetection::Log => return Ok(true),
+            None => return Err(PlanError::NoStep { flag, step, pipeline: pipeline.name.clone() }),
+        };
+        if on < configured && !may_loosen {
+            self.refused.push(flag);
+            return Ok(false);
+        }
+        self.on_detection.push((step, on));
+        Ok(true)
+    }
+}
+
+fn needs(pipeline: &Pipeline, step: &'static str, flag: impl Fn() -> String) -> Result<(), PlanError> {
+    if pipeline.step(step).is_some() {
+        return Ok(());
+    }
+    Err(PlanError::NoStep { flag: flag(), step, pipeline: pipeline.name.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::compile_preset;
+
+    fn planned(call: &str, settings: &AgentSettings) -> Result<Plan, PlanError> {
+        let flags = Flags::parse(call)?;
+        plan(&flags, settings, &compile_preset("starter").expect("compiles"))
+    }
+
+    fn agent(mode: Mode, floor: Mode, flags: &str) -> AgentSettings {
+        AgentSettings { mode, floor, flags: Flags::parse(flags).expect("flags"), ..AgentSettings::default() }
+    }
+
+    #[test]
+    fn a_call_may_tighten_but_not_go_below_the_floor() {
+        let pilot = agent(Mode::Observe, Mode::Observe, "");
+        assert_eq!(planned("mode=enforce", &pilot).expect("ok").mode, Mode::Enforce);
+        assert_eq!(planned("", &pilot).expect("ok").mode, Mode::Observe);
+        let live = agent(Mode::Enforce, Mode::Enforce, "");
+        let plan = planned("mode=observe", &live).expect("ok");
+        assert_eq!((plan.mode, plan.refused), (Mode::Enforce, vec!["mode=observe".to_owned()]));
+        assert_eq!(planned("mode=lockdown", &live).expect("ok").mode, Mode::Lockdown);
+    }
+
+    #[test]
+    fn loosening_a_step_needs_a_low_floor() {
+        let configured = OnDetection::Block;
+        let pilot = planned("secrets=flag", &agent(Mode::Enforce, Mode::Observe, "")).expect("ok");
+        assert_eq!(pilot.on_detection("detect_secrets", configured), OnDetection::Log);
+        let live = planned("secrets=flag", &agent(Mode::Enforce, Mode::Enforce, "")).expect("ok");
+        assert_eq!(live.on_detection("detect_secrets", configured), OnDetection::Block);
+        assert_eq!(live.refused, ["secrets=flag"]);
+        // What the admin has set on the agent holds whatever the floor.
+        let set = planned("", &agent(Mode::Enforce, Mode::Enforce, "secrets=redact")).expect("ok");
+        assert_eq!(set.on_detection("detect_secrets", configured), OnDetection::Redact);
+        let tighter = planned("pii=mask", &agent(Mode::Enforce, Mode::Enforce, "")).expect("ok");
+        assert_eq!(tighter.on_detection("detect_pii", OnDetection::Log), OnDetection::Redact);
+    }
+
+    #[test]
+    fn a_flag_that_nothing_honours_is_refused() {
+        let pilot = agent(Mode::Observe, Mode::Observe, "");
+        let error = planned("budget=dev", &pilot).expect_err("refused").to_string();
+        assert!(error.contains("needs the step `budget`") && error.contains("starter"), "{error}");
+        assert!(planned("budget=unlimited, email=allow, files=allow", &pilot).is_ok());
+    }
+
+    #[test]
+    fn tools_flags_become_rules() {
+        let pilot = agent(Mode::Observe, Mode::Observe, "");
+        let rules = planned("tools=allowlist:read_*:search", &pilot).expect("ok").tools.expect("rules");
+        assert_eq!(rules.allow, ["read_*", "search"]);
+        assert_eq!(planned("tools=block", &pilot).expect("ok").tools.expect("rules").deny, ["*"]);
+    }
+}

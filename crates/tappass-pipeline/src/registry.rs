@@ -1,0 +1,24 @@
+//! The table of contents: every step, in the order of a call.
+
+use crate::{step::Entry, steps::*};
+
+/// The step that calls the provider; no pipeline is without it.
+pub const PROVIDER_CALL: &str = "call_llm";
+
+/// All steps, by position.
+pub const STEPS: &[Entry] = &[
+    // before: may the call leave?
+    Entry::pure::<validate_input::ValidateInput>(),
+    Entry::waiting::<rate_limit::RateLimitStep>(),
+    Entry::pure::<tool_permissions::ToolPermissions>(),
+    Entry::pure::<detect_pii::DetectPii>(),
+    Entry::pure::<detect_secrets::DetectSecrets>(),
+    Entry::pure::<detect_injection::DetectInjection>(),
+    Entry::pure::<classify_data::ClassifyData>(),
+    // call: run it
+    Entry::waiting::<call_llm::CallLlm>(),
+    Entry::pure::<call_tool::CallTool>(),
+    // after: may the answer come back?
+    Entry::pure::<scan_output::ScanOutput>(),
+    Entry::pure::<cost_tracking::CostTracking>(),
+];

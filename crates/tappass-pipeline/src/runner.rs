@@ -1,0 +1,286 @@
+//! The runner: takes one call through its steps. Mode, `on_detection`, `on_error`, timing, panics and trace rows
+//! are applied here and nowhere else.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use tappass_model::{
+    Action, Answer, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Outcome, Segment,
+};
+use tappass_provider::{ProviderError, ProviderReply, Providers};
+use tappass_store::SharedState;
+
+use crate::{
+    compile::{Pipeline, Placed},
+    mask,
+    plan::Plan,
+    step::{OnError, Runnable, StepError},
+    trace::{Blocked, Trace, TraceRow},
+};
+
+/// Texts larger than this are scanned off the runtime's own threads.
+const LARGE: usize = 64 * 1024;
+
+/// What the waiting steps may use.
+pub struct Services {
+    /// Limits and counters, shared by the replicas.
+    pub state: Arc<dyn SharedState>,
+    /// The model providers.
+    pub providers: Arc<Providers>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a call ends early.
+#[derive(Debug)]
+pub enum Halt {
+    /// A policy decision.
+    Blocked(Blocked),
+    /// The provider gave no answer.
+    Provider(ProviderError),
+}
+
+/// One call on its way, and what its steps have done so far.
+pub struct Call {
+    /// What the steps look at.
+    pub exchange: Exchange,
+    /// The pipeline it took at the start and keeps.
+    pub pipeline: Arc<Pipeline>,
+    /// What its flags and floor came to.
+    pub plan: Plan,
+    /// What its steps did.
+    pub trace: Trace,
+    /// What the waiting steps may use.
+    pub services: Arc<Services>,
+    /// The provider that was called; empty before.
+    pub provider: String,
+    /// What it sent, until the server takes it.
+    pub reply: Option<ProviderReply>,
+    /// Time spent waiting for the provider.
+    pub upstream: Duration,
+    /// W3C trace context to pass on.
+    pub traceparent: Option<String>,
+}
+
+/// What waiting steps see of a call.
+pub type CallContext = Call;
+
+impl Call {
+    /// A call at its start.
+    #[must_use]
+    pub fn new(exchange: Exchange, pipeline: Arc<Pipeline>, plan: Plan, services: Arc<Services>) -> Self {
+        let trace = Trace { rows: Vec::with_capacity(pipeline.steps.len()), ..Trace::default() };
+        Self {
+            exchange,
+            pipeline,
+            plan,
+            trace,
+            services,
+            provider: String::new(),
+            reply: None,
+            upstream: Duration::ZERO,
+            traceparent: None,
+        }
+    }
+
+    /// The one scan of the request, the `before` steps, then the masks.
+    ///
+    /// # Errors
+    /// [`Halt`] when a step refuses; nothing has left.
+    pub async fn admit(&mut self) -> Result<(), Halt> {
+        let segments = std::mem::take(&mut self.exchange.request.segments);
+        (self.exchange.request.segments, self.exchange.matches) = self.scan(segments).await;
+        let first = self.trace.findings.len();
+        self.run(self.pipeline.admit()).await?;
+        let redacted = self.redacted(first);
+        if !redacted.is_empty() {
+            let request = &mut self.exchange.request;
+            mask::apply(&mut request.body, &request.segments, &redacted);
+        }
+        Ok(())
+    }
+
+    /// The `call` steps up to the provider's.
+    ///
+    /// # Errors
+    /// [`Halt`] when a step refuses or the provider gives no answer.
+    pub async fn forward(&mut self) -> Result<ProviderReply, Halt> {
+        self.run(self.pipeline.forward()).await?;
+        let none = || Halt::Provider(ProviderError::NotConfigured("no provider was called".into()));
+        self.reply.take().ok_or_else(none)
+    }
+
+    /// The steps after the provider's, on a complete answer, then the masks.
+    ///
+    /// # Errors
+    /// [`Halt::Blocked`] when the answer may not come back.
+    pub async fn examine(&mut self, mut answer: Answer) -> Result<(), Halt> {
+        let segments = std::mem::take(&mut answer.segments);
+        (answer.segments, answer.matches) = self.scan(segments).await;
+        answer.provider.clone_from(&self.provider);
+        self.exchange.answer = Some(answer);
+        let first = self.trace.findings.len();
+        self.run(self.pipeline.examine()).await?;
+        let redacted = self.redacted(first);
+        if !redacted.is_empty()
+            && let Some(answer) = &mut self.exchange.answer
+        {
+            mask::apply(&mut answer.body, &answer.segments, &redacted);
+        }
+        Ok(())
+    }
+
+    /// What is done about a hit of a step in this call.
+    #[must_use]
+    pub fn action_on_hit(&self, step: &Placed) -> (Action, Action) {
+        let verdict = match self.exchange.mode {
+            Mode::Lockdown => Action::Block,
+            _ => self.plan.on_detection(step.meta.id, step.common.on_detection).into(),
+        };
+        (verdict, self.effective(verdict))
+    }
+
+    /// Records that the call ended before its remaining steps, so that each says why it did not run.
+    pub fn skip_rest(&mut self, why: &str) {
+        for step in &self.pipeline.steps[self.trace.rows.len().min(self.pipeline.steps.len())..] {
+            self.trace.rows.push(TraceRow {
+                step: step.meta.id,
+                action: Action::Skip,
+                verdict: Action::Allow,
+                detected: false,
+                message: why.to_owned(),
+                took: Duration::ZERO,
+            });
+        }
+    }
+
+    async fn scan(&self, segments: Vec<Segment>) -> (Vec<Segment>, Vec<Vec<Match>>) {
+        let scanner = self.pipeline.scanner.clone();
+        let large = segments.iter().map(|s| s.text.len()).sum::<usize>() > LARGE;
+        let scan = move || {
+            let matches = segments.iter().map(|s| scanner.scan(&s.text)).collect();
+            (segments, matches)
+        };
+        if !large {
+            return scan();
+        }
+        match tokio::task::spawn_blocking(scan).await {
+            Ok(done) => done,
+            // A panic inside the scan: let it take this call down the runner's road, as a step's would.
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        }
+    }
+
+    async fn run(&mut self, range: std::ops::Range<usize>) -> Result<(), Halt> {
+        let pipeline = Arc::clone(&self.pipeline);
+        for step in &pipeline.steps[range] {
+            let start = Instant::now();
+            let result = match &step.run {
+                Runnable::Pure(pure) => catch_unwind(AssertUnwindSafe(|| pure.run(&self.exchange)))
+                    .map_err(|panic| StepError::Failed(panicked(&*panic))),
+                Runnable::Waiting(waiting) => {
+                    let run = AssertUnwindSafe(waiting.run(self)).catch_unwind();
+                    match within(waiting.deadline(), run).await {
+                        Some(Ok(result)) => result,
+                        Some(Err(panic)) => Err(StepError::Failed(panicked(&*panic))),
+                        None => Err(StepError::Failed("timed out".into())),
+                    }
+                }
+            };
+            let took = start.elapsed();
+            let judged = match result {
+                Ok(outcome) => self.judge(step, outcome, took),
+                Err(StepError::Provider(error)) => {
+                    self.push(step, Action::Error, Action::Allow, error.to_string(), took);
+                    return Err(Halt::Provider(error));
+                }
+                Err(StepError::Failed(what)) => self.failed(step, &what, took),
+            };
+            if let Err(blocked) = judged {
+                self.trace.blocked = Some(blocked.clone());
+                return Err(Halt::Blocked(blocked));
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, step: &Placed, outcome: Outcome, took: Duration) -> Result<(), Blocked> {
+        let Outcome { detected, message, findings, effects, denial } = outcome;
+        for effect in effects {
+            match effect {
+                Effect::Classify(level) => self.classify(level),
+                Effect::Cost(usd) => self.exchange.cost_usd = usd,
+                Effect::Rate(rate) => self.trace.rate = Some(rate),
+            }
+        }
+        self.trace.findings.extend(findings);
+        let (verdict, action) =
+            if detected { self.action_on_hit(step) } else { (Action::Allow, Action::Allow) };
+        let message = message.into_owned();
+        let reason = (action == Action::Block).then(|| message.clone());
+        self.trace.rows.push(TraceRow { step: step.meta.id, action, verdict, detected, message, took });
+        match reason {
+            Some(reason) => Err(Blocked { step: step.meta.id, reason, denial }),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing fails open: where decisions act, a step that fails refuses the call.
+    fn failed(&mut self, step: &Placed, what: &str, took: Duration) -> Result<(), Blocked> {
+        tracing::error!(step = step.meta.id, error = what, "a step failed");
+        let blocks = step.common.on_error == OnError::Block;
+        let verdict = if blocks { Action::Block } else { Action::Error };
+        self.push(step, Action::Error, verdict, "the step failed".into(), took);
+        if blocks && self.exchange.mode.acts() {
+            let reason = format!("the step `{}` failed, and this agent is enforced", step.meta.id);
+            return Err(Blocked { step: step.meta.id, reason, denial: Denial::Policy });
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, step: &Placed, action: Action, verdict: Action, message: String, took: Duration) {
+        self.trace.rows.push(TraceRow {
+            step: step.meta.id,
+            action,
+            verdict,
+            detected: false,
+            message,
+            took,
+        });
+    }
+
+    fn effective(&self, verdict: Action) -> Action {
+        if self.exchange.mode.acts() { verdict } else { verdict.min(Action::Log) }
+    }
+
+    fn classify(&mut self, level: Classification) {
+        self.exchange.classification = self.exchange.classification.max(level);
+    }
+
+    /// The findings since `first` whose step masks in this call.
+    fn redacted(&self, first: usize) -> Vec<Finding> {
+        let masks = |id: &str| {
+            let row = self.trace.rows.iter().rev().find(|row| row.step == id);
+            row.is_some_and(|row| row.action == Action::Redact)
+        };
+        self.trace.findings[first..].iter().filter(|f| f.maskable && masks(f.step)).cloned().collect()
+    }
+}
+
+async fn within<F: Future>(deadline: Option<Duration>, run: F) -> Option<F::Output> {
+    match deadline {
+        Some(after) => tokio::time::timeout(after, run).await.ok(),
+        None => Some(run.await),
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("no message"))
+}

@@ -1,0 +1,230 @@
+//! What a step is: metadata, parameters, one method. The runner does the rest.
+
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tappass_model::{Exchange, Family, Match, OnDetection, Outcome};
+use tappass_provider::ProviderError;
+
+use crate::runner::CallContext;
+
+/// Where in a call a step runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Decide whether the call may leave.
+    Before,
+    /// Route it and run it.
+    Call,
+    /// Decide what may come back.
+    After,
+}
+
+/// What a step is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// Structure and sensitivity.
+    ClassifyAndPrepare,
+    /// Who may do how much.
+    AccessControl,
+    /// What must not leave.
+    DataProtection,
+    /// What must not get in.
+    ThreatDetection,
+    /// Where it goes.
+    RouteAndExecute,
+    /// What may come back.
+    ResponseSafety,
+    /// What is counted.
+    Tracking,
+}
+
+impl Phase {
+    /// The name in YAML, the API and the documentation.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Call => "call",
+            Self::After => "after",
+        }
+    }
+}
+
+impl Category {
+    /// The name in YAML, the API and the documentation.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClassifyAndPrepare => "classify_and_prepare",
+            Self::AccessControl => "access_control",
+            Self::DataProtection => "data_protection",
+            Self::ThreatDetection => "threat_detection",
+            Self::RouteAndExecute => "route_and_execute",
+            Self::ResponseSafety => "response_safety",
+            Self::Tracking => "tracking",
+        }
+    }
+}
+
+/// What never changes about a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Meta {
+    /// The name in YAML, the API, the audit log and the file that holds it.
+    pub id: &'static str,
+    /// Its place in the order of a call.
+    pub position: u16,
+    /// When it runs.
+    pub phase: Phase,
+    /// What it is about.
+    pub category: Category,
+    /// What it decides, in one line.
+    pub summary: &'static str,
+    /// What it defends against: OWASP LLM 2025 (`LLM01` …), OWASP Agentic (`ASI02` …), MITRE ATLAS (`AML.T0051` …).
+    pub threats: &'static [&'static str],
+    /// What a hit does unless the configuration says otherwise.
+    pub on_detection: OnDetection,
+}
+
+/// What happens when a step itself fails: panics, times out, cannot reach what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The call is refused in enforce; recorded in observe.
+    #[default]
+    Block,
+    /// Recorded; the call goes on. An admin's explicit choice, never a default.
+    Continue,
+}
+
+/// The parameters that every step has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Common {
+    /// What a hit does.
+    pub on_detection: OnDetection,
+    /// What a failure does.
+    pub on_error: OnError,
+}
+
+/// A step's fixed side. The type that implements it *is* the step's parameters; its doc comment is the step's
+/// documentation, under the headings *What it does*, *Why*, *On a hit* and *Limits*.
+pub trait Define: Serialize + DeserializeOwned + JsonSchema + Default + Send + Sync + 'static {
+    /// What never changes.
+    const META: Meta;
+
+    /// Checks the parameters and makes ready what the call path needs. Runs when a pipeline is compiled.
+    ///
+    /// # Errors
+    /// A sentence that names the parameter and what it may be.
+    fn prepare(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The detectors whose hits it reads. The one scan runs the union of what the steps ask for.
+    fn families(&self) -> &'static [Family] {
+        &[]
+    }
+}
+
+/// A step without I/O: from the exchange so far to an outcome. Most steps are.
+pub trait Pure: Send + Sync {
+    /// Looks and says what it found.
+    fn run(&self, exchange: &Exchange) -> Outcome;
+
+    /// Whether the step can judge an answer while it streams; the others see it when it is complete.
+    fn streams(&self) -> bool {
+        false
+    }
+
+    /// Whether one hit in the answer counts, given the hits before it in the same text. Asked of steps that
+    /// [`streams`](Self::streams), hit by hit as they become certain.
+    fn counts(&self, _hit: &Match, _text: &str, _before: &[Match]) -> bool {
+        false
+    }
+}
+
+/// A step that waits: for shared limits, a provider, a person.
+#[async_trait::async_trait]
+pub trait Waiting: Send + Sync {
+    /// Does its part.
+    ///
+    /// # Errors
+    /// [`StepError`]; the runner applies `on_error`.
+    async fn run(&self, call: &mut CallContext) -> Result<Outcome, StepError>;
+
+    /// How long it may take; `None` where its parts have deadlines of their own.
+    fn deadline(&self) -> Option<Duration> {
+        Some(Duration::from_secs(2))
+    }
+}
+
+/// Why a step could not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The provider gave no answer: told to the caller as such, not as a policy decision.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// Anything else. Logged; the caller hears that the step failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A configured step, ready to run. The kind is visible here: pure steps don't pay for async.
+pub enum Runnable {
+    /// Synchronous.
+    Pure(Box<dyn Pure>),
+    /// Asynchronous.
+    Waiting(Box<dyn Waiting>),
+}
+
+/// Made of a step's parameters: the step, the detectors it reads, and its parameters with all defaults filled in.
+pub struct Built {
+    /// The step.
+    pub run: Runnable,
+    /// The detectors it reads.
+    pub families: &'static [Family],
+    /// Its parameters, complete.
+    pub parameters: Value,
+}
+
+/// A line of the registry.
+pub struct Entry {
+    /// What never changes.
+    pub meta: Meta,
+    /// Makes the step of its parameters (without the common ones).
+    pub build: fn(Value) -> Result<Built, String>,
+    /// The JSON Schema of its parameters, with the documentation.
+    pub schema: fn() -> Schema,
+}
+
+impl Entry {
+    /// A pure step's line.
+    #[must_use]
+    pub const fn pure<S: Define + Pure>() -> Self {
+        Self {
+            meta: S::META,
+            build: |v| make::<S>(v, |s| Runnable::Pure(Box::new(s))),
+            schema: || schema_for!(S),
+        }
+    }
+
+    /// A waiting step's line.
+    #[must_use]
+    pub const fn waiting<S: Define + Waiting>() -> Self {
+        Self {
+            meta: S::META,
+            build: |v| make::<S>(v, |s| Runnable::Waiting(Box::new(s))),
+            schema: || schema_for!(S),
+        }
+    }
+}
+
+fn make<S: Define>(parameters: Value, into: fn(S) -> Runnable) -> Result<Built, String> {
+    let mut step: S = serde_json::from_value(parameters).map_err(|e| e.to_string())?;
+    step.prepare()?;
+    let parameters = serde_json::to_value(&step).map_err(|e| e.to_string())?;
+    Ok(Built { families: step.families(), parameters, run: into(step) })
+}

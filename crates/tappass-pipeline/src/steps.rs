@@ -1,0 +1,28 @@
+//! The steps, one file each, in the folder of their phase. `registry` lists them in order.
+
+#[path = "steps/before/classify_data.rs"]
+pub mod classify_data;
+#[path = "steps/before/detect_injection.rs"]
+pub mod detect_injection;
+#[path = "steps/before/detect_pii.rs"]
+pub mod detect_pii;
+#[path = "steps/before/detect_secrets.rs"]
+pub mod detect_secrets;
+#[path = "steps/before/rate_limit.rs"]
+pub mod rate_limit;
+#[path = "steps/before/tool_permissions.rs"]
+pub mod tool_permissions;
+#[path = "steps/before/validate_input.rs"]
+pub mod validate_input;
+
+#[path = "steps/call/call_llm.rs"]
+pub mod call_llm;
+#[path = "steps/call/call_tool.rs"]
+pub mod call_tool;
+
+#[path = "steps/after/cost_tracking.rs"]
+pub mod cost_tracking;
+#[path = "steps/after/scan_output.rs"]
+pub mod scan_output;
+
+mod shared;

@@ -1,0 +1,101 @@
+//! Holds the tools a request offers against what its agent may use.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tappass_model::{Exchange, Finding, OnDetection, Outcome, ToolRules};
+
+use super::shared::permits;
+use crate::step::{Category, Define, Meta, Phase, Pure};
+
+/// # What it does
+/// Compares the name of every tool in the request with three sets of rules: this step's, the agent's and the
+/// call's `tools` flag. Names may hold `*` and `?`. A tool has to pass all three; deny wins.
+/// # Why
+/// An agent that answers questions has no use for a tool that moves money.
+/// # On a hit
+/// Blocks, and names the tools.
+/// # Limits
+/// Looks at names. What a tool call carries is looked at when the model asks for it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ToolPermissions {
+    /// Tools that may be used, by name or glob; empty: all.
+    pub allow: Vec<String>,
+    /// Tools that may never be used, by name or glob.
+    pub deny: Vec<String>,
+}
+
+impl Define for ToolPermissions {
+    const META: Meta = Meta {
+        id: "tool_permissions",
+        position: 140,
+        phase: Phase::Before,
+        category: Category::AccessControl,
+        summary: "Allows and denies tools per agent, by name or glob",
+        threats: &["LLM06", "ASI02"],
+        on_detection: OnDetection::Block,
+    };
+}
+
+impl Pure for ToolPermissions {
+    fn run(&self, x: &Exchange) -> Outcome {
+        let own = ToolRules { allow: self.allow.clone(), deny: self.deny.clone() };
+        let refused: Vec<&String> =
+            x.request.tools.iter().filter(|t| !permits(&own, t) || !may_use(x, t)).collect();
+        if refused.is_empty() {
+            return Outcome::pass();
+        }
+        let names: Vec<&str> = refused.iter().map(|s| s.as_str()).collect();
+        let message = format!("this agent may not use: {}", names.join(", "));
+        let findings = refused.iter().map(|t| finding(Self::META.id, t)).collect();
+        Outcome::hit(message, findings)
+    }
+}
+
+/// Whether the agent's rules and the call's flags let it use a tool.
+pub fn may_use(x: &Exchange, tool: &str) -> bool {
+    permits(&x.caller.settings.tools, tool) && x.tools.as_ref().is_none_or(|rules| permits(rules, tool))
+}
+
+/// A tool that may not be used.
+pub fn finding(step: &'static str, tool: &str) -> Finding {
+    Finding::about(step, "TOOL_NOT_ALLOWED", tool.chars().take(80).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::exchange;
+
+    fn offering(tools: &[&str]) -> Exchange {
+        let mut x = exchange("hi");
+        x.request.tools = tools.iter().map(ToString::to_string).collect();
+        x
+    }
+
+    #[test]
+    fn lets_everything_pass_without_rules() {
+        assert!(!ToolPermissions::default().run(&offering(&["shell"])).detected);
+    }
+
+    #[test]
+    fn catches_what_each_of_the_three_denies() {
+        let step = ToolPermissions { deny: vec!["shell*".into()], ..ToolPermissions::default() };
+        let outcome = step.run(&offering(&["read", "shell_exec"]));
+        assert!(
+            outcome.detected && outcome.message.contains("shell_exec") && !outcome.message.contains("read")
+        );
+        let mut x = offering(&["read", "pay"]);
+        x.caller.settings.tools.allow = vec!["read".into()];
+        assert!(ToolPermissions::default().run(&x).detected);
+        let mut x = offering(&["read"]);
+        x.tools = Some(ToolRules { allow: vec![], deny: vec!["*".into()] });
+        assert!(ToolPermissions::default().run(&x).detected);
+    }
+
+    #[test]
+    fn without_tools_there_is_nothing_to_refuse() {
+        let step = ToolPermissions { deny: vec!["*".into()], ..ToolPermissions::default() };
+        assert!(!step.run(&offering(&[])).detected);
+    }
+}

@@ -1,0 +1,114 @@
+//! What several steps do alike: turning hits of the one scan into findings, and matching names against globs.
+
+use std::borrow::Cow;
+
+use tappass_detect::sample;
+use tappass_model::{Family, Finding, Match, Origin, Segment, Span, ToolRules};
+
+/// A finding for a hit at its place.
+pub fn finding(step: &'static str, index: usize, segment: &Segment, hit: &Match) -> Finding {
+    Finding {
+        step,
+        kind: hit.kind.clone(),
+        span: Some(Span { segment: index, start: hit.start, end: hit.end }),
+        score: hit.score,
+        sample: sample(hit, &segment.text),
+        maskable: hit.family != Family::Injection,
+    }
+}
+
+/// Findings for the hits that `counts` lets through, over all texts.
+pub fn findings(
+    step: &'static str,
+    segments: &[Segment],
+    matches: &[Vec<Match>],
+    counts: impl Fn(&Match, &str, Origin) -> bool,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (index, (segment, hits)) in segments.iter().zip(matches).enumerate() {
+        for hit in hits {
+            if counts(hit, &segment.text[hit.start..hit.end], segment.origin) {
+                found.push(finding(step, index, segment, hit));
+            }
+        }
+    }
+    found
+}
+
+/// `2 × EMAIL, 1 × IBAN`: what was found, without content, the most frequent first.
+pub fn summary(findings: &[Finding]) -> String {
+    let mut counts: Vec<(&Cow<'static, str>, usize)> = Vec::new();
+    for f in findings {
+        match counts.iter_mut().find(|(kind, _)| *kind == &f.kind) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((&f.kind, 1)),
+        }
+    }
+    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let parts: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} × {kind}")).collect();
+    parts.join(", ")
+}
+
+/// Whether an allowlist knows this text: the same words, whatever their case.
+pub fn allowed(allowlist: &[String], text: &str) -> bool {
+    !allowlist.is_empty() && allowlist.iter().any(|a| a.trim().to_lowercase() == text.trim().to_lowercase())
+}
+
+/// Whether rules let a tool be used: deny wins; an empty `allow` allows all.
+pub fn permits(rules: &ToolRules, tool: &str) -> bool {
+    !rules.deny.iter().any(|g| glob(g, tool))
+        && (rules.allow.is_empty() || rules.allow.iter().any(|g| glob(g, tool)))
+}
+
+/// `*` for any text, `?` for one character; everything else is itself. Linear in practice: one backtrack point.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut i, mut j) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while j < t.len() {
+        if i < p.len() && p[i] == '*' {
+            star = Some((i, j));
+            i += 1;
+        } else if i < p.len() && (p[i] == '?' || p[i] == t[j]) {
+            i += 1;
+            j += 1;
+        } else if let Some((at, from)) = star {
+            // Let the last star take one more character.
+            star = Some((at, from + 1));
+            i = at + 1;
+            j = from + 1;
+        } else {
+            return false;
+        }
+    }
+    p[i..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        for (pattern, yes, no) in [
+            ("read_*", "read_file", "write_file"),
+            ("*", "", "\u{0}never"),
+            ("a?c", "abc", "ac"),
+            ("*_admin*", "x_admin_y", "x_user"),
+            ("é*", "été", "ete"),
+        ] {
+            assert!(glob(pattern, yes), "{pattern} {yes}");
+            assert!(pattern == "*" || !glob(pattern, no), "{pattern} {no}");
+        }
+        assert!(!glob(&"*a".repeat(30), &"b".repeat(10_000)));
+    }
+
+    #[test]
+    fn deny_wins() {
+        let rules = ToolRules { allow: vec!["read_*".into()], deny: vec!["read_secrets".into()] };
+        assert!(permits(&rules, "read_file"));
+        assert!(!permits(&rules, "read_secrets"));
+        assert!(!permits(&rules, "shell"));
+        assert!(permits(&ToolRules::default(), "anything"));
+    }
+}

@@ -1,0 +1,91 @@
+//! What the steps' own tests stand on.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tappass_detect::{CustomPattern, Scanner};
+use tappass_model::{
+    AgentCaller, AgentSettings, Answer, Classification, Exchange, Family, Flags, Mode, Origin, Segment,
+    SessionRef, SystemClock, SystemIds,
+};
+use tappass_provider::{Providers, dialects::chat};
+use tappass_store::MemoryState;
+use uuid::Uuid;
+
+use crate::{Call, Plan, Services, compile_preset};
+
+/// A request with one user message, not scanned.
+pub fn exchange(text: &str) -> Exchange {
+    let body = json!({"model": "builtin", "messages": [{"role": "user", "content": text}]});
+    Exchange {
+        task_id: Uuid::nil(),
+        request_id: "r".into(),
+        caller: AgentCaller {
+            org_id: Uuid::nil(),
+            agent_uuid: Uuid::nil(),
+            agent_id: "a".into(),
+            key_id: Uuid::nil(),
+            settings: AgentSettings::default(),
+        },
+        end_user: None,
+        session: SessionRef { id: "s".into(), turn_index: 1 },
+        mode: Mode::Enforce,
+        flags: Flags::default(),
+        tools: None,
+        request: chat::read_request(body, 0).expect("a valid request"),
+        matches: Vec::new(),
+        answer: None,
+        classification: Classification::Public,
+        cost_usd: None,
+    }
+}
+
+const ALL: [Family; 6] =
+    [Family::Pii, Family::Secret, Family::Injection, Family::Infra, Family::Marking, Family::Custom];
+
+/// As [`exchange`], scanned for everything.
+pub fn scanned(text: &str) -> Exchange {
+    scanned_with(&[], text)
+}
+
+/// As [`scanned`], with custom patterns.
+pub fn scanned_with(custom: &[CustomPattern], text: &str) -> Exchange {
+    let mut x = exchange(text);
+    let scanner = Scanner::new(&ALL, custom).expect("compiles");
+    x.matches = x.request.segments.iter().map(|s| scanner.scan(&s.text)).collect();
+    x
+}
+
+/// As [`scanned`], as if somebody else had said it.
+pub fn scanned_as(origin: Origin, text: &str) -> Exchange {
+    let mut x = scanned(text);
+    x.request.segments[0].origin = origin;
+    x
+}
+
+/// A call whose answer is this text.
+pub fn answered(text: &str) -> Exchange {
+    let mut x = exchange("hi");
+    let scanner = Scanner::new(&ALL, &[]).expect("compiles");
+    let segment =
+        Segment { origin: Origin::Answer, pointer: "/choices/0/message/content".into(), text: text.into() };
+    x.answer =
+        Some(Answer { matches: vec![scanner.scan(text)], segments: vec![segment], ..Answer::default() });
+    x
+}
+
+/// Shared state in memory and the builtin provider.
+pub fn services() -> Arc<Services> {
+    let clock = Arc::new(SystemClock);
+    Arc::new(Services {
+        state: Arc::new(MemoryState::new(clock.clone(), Arc::new(SystemIds))),
+        providers: Arc::new(Providers::from_env(&|_| None).expect("needs nothing")),
+        clock,
+    })
+}
+
+/// A call through the starter preset, at its start.
+pub fn call(text: &str, services: &Arc<Services>) -> Call {
+    let pipeline = compile_preset("starter").expect("compiles");
+    Call::new(exchange(text), pipeline, Plan::default(), Arc::clone(services))
+}

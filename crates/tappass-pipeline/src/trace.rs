@@ -1,0 +1,90 @@
+//! What a call's steps did: one row a step, and what follows from the rows.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tappass_model::{Action, Denial, Finding};
+
+/// What one step did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceRow {
+    /// The step's id.
+    pub step: &'static str,
+    /// What was done about it in this call's mode.
+    pub action: Action,
+    /// What enforce would have done.
+    pub verdict: Action,
+    /// Whether it was a hit.
+    pub detected: bool,
+    /// One sentence, or why it did not run.
+    pub message: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A refusal that the mode did not let happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WouldBlock {
+    /// The step's id.
+    pub step: &'static str,
+    /// Its sentence.
+    pub reason: String,
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// The step's id.
+    pub step: &'static str,
+    /// Its sentence.
+    pub reason: String,
+    /// How it is told.
+    pub denial: Denial,
+}
+
+/// Everything the steps of one call did.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// One row a step, in order.
+    pub rows: Vec<TraceRow>,
+    /// What was found, in order.
+    pub findings: Vec<Finding>,
+    /// The refusal, where there was one.
+    pub blocked: Option<Blocked>,
+    /// What the last rate limit said.
+    pub rate: Option<tappass_model::outcome::RateLimit>,
+}
+
+impl Trace {
+    /// The weightiest of what was done.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.heaviest(|row| row.action)
+    }
+
+    /// The weightiest of what enforce would have done.
+    #[must_use]
+    pub fn verdict(&self) -> Action {
+        self.heaviest(|row| row.verdict)
+    }
+
+    /// What enforce would have refused and this mode did not.
+    #[must_use]
+    pub fn would_block(&self) -> Vec<WouldBlock> {
+        self.rows
+            .iter()
+            .filter(|row| row.verdict == Action::Block && row.action != Action::Block)
+            .map(|row| WouldBlock { step: row.step, reason: row.message.clone() })
+            .collect()
+    }
+
+    /// How many steps ran.
+    #[must_use]
+    pub fn steps_run(&self) -> usize {
+        self.rows.iter().filter(|row| row.action != Action::Skip).count()
+    }
+
+    fn heaviest(&self, of: fn(&TraceRow) -> Action) -> Action {
+        self.rows.iter().map(of).filter(|a| *a != Action::Skip).max().unwrap_or(Action::Allow)
+    }
+}

@@ -1,0 +1,7 @@
+//! The pipeline as its users see it: the registry's guards, the runner, streams, generated pages.
+
+mod common;
+mod generated;
+mod guards;
+mod runner;
+mod streaming;
