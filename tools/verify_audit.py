@@ -28,7 +28,7 @@ class Broken(Exception):
 def demand(*checks):
     for right, seq, event_id, reason in checks:
         if not right:
-            raise Broken(seq, event_id, reason)
+            raise Broken(seq, event_id or "id unknown", reason)
 
 
 def sha256(data):
@@ -82,8 +82,8 @@ def signed(key, signature, statement):
 
 
 class Log:
-    def __init__(self, org_id, key, expect):
-        self.org_id, self.key, self.expect = org_id, key, expect
+    def __init__(self, org_id, keys, expect):
+        self.org_id, self.keys, self.expect = org_id, keys, expect
         self.size, self.roots = 0, []  # RFC 6962's Merkle tree, as the roots of its complete subtrees
         self.tip, self.tip_id, self.previous = "0" * 64, None, "0" * 64
         self.sealed, self.sealed_root, self.checkpoints = 0, None, 0
@@ -117,7 +117,7 @@ class Log:
         self.tip, self.tip_id = digest.hex(), event_id
         self.push(digest)
         if self.expect and self.expect[0] == expected and self.expect[1] != self.root():
-            raise Broken(self.sealed + 1, None, f"the first {expected} events are not those expected")
+            raise Broken(self.sealed + 1, "id unknown", f"the first {expected} events are not those expected")
 
     def checkpoint(self, c):
         size, first = c["size"], self.sealed + 1
@@ -129,7 +129,7 @@ class Log:
             (sha256(statement).hex() == c["hash"], first, None, what + "its hash is not that of its statement"),
             (sha256(key).hex()[:32] == c["key_id"], first, None, what + "its key id is not that of its key"),
             (signed(key, c["signature"], statement), first, None, what + "its signature does not verify"),
-            (key == (self.key or key), first, None, what + "it is signed by another key than the expected one"),
+            (key in (self.keys or [key]), first, None, what + "it is signed by another key than the expected one"),
             (c["org_id"] == self.org_id, first, None, what + "it belongs to another organisation"),
             (c["previous"] == self.previous, first, None, what + "it does not follow the one before it"),
             (size <= self.size, self.size + 1, None, what + "events are missing from here on"),
@@ -137,14 +137,15 @@ class Log:
             (size >= first, first, None, what + "it covers nothing new"),
             (c["root"] == self.root(), first, None, what + "these are not the events that were signed"),
         )
-        self.previous, self.sealed, self.sealed_root, self.checkpoints = c["hash"], size, c["root"], self.checkpoints + 1
+        self.previous, self.checkpoints = c["hash"], self.checkpoints + 1
+        self.sealed, self.sealed_root = size, c["root"]
 
     def read(self, lines, declared_size):
         end = None
         for text in filter(bytes.strip, lines):
             here = self.size + 1
             if end:
-                raise Broken(here, None, "something stands after the export's end")
+                raise Broken(here, "id unknown", "something stands after the export's end")
             try:
                 line = json.loads(text, object_pairs_hook=no_duplicates)
                 if line["type"] == "end":
@@ -154,7 +155,7 @@ class Log:
             except Broken:
                 raise
             except Exception as e:  # whatever a hostile line provokes, it is not an export's
-                raise Broken(here, None, f"a line cannot be read: {e!r}") from e
+                raise Broken(here, "id unknown", f"a line cannot be read: {e!r}") from e
         size, said = self.size, end and (end.get("events"), end.get("checkpoints"), declared_size)
         demand(
             (end, size + 1, None, "missing: the export breaks off before its end"),
@@ -167,29 +168,28 @@ class Log:
 def main():
     parser = argparse.ArgumentParser(description="Verifies an export of a TapPass audit log, offline.")
     parser.add_argument("file", help="the export; - for standard input")
-    parser.add_argument("--public-key", help="the only key whose checkpoints count, base64")
+    parser.add_argument("--public-key", action="append", default=[], help="whose checkpoints count; repeatable")
     parser.add_argument("--expect", metavar="SIZE:ROOT", help="a state that the log has been in")
     args = parser.parse_args()
     try:
-        key = base64.b64decode(args.public_key or "", validate=True)
+        keys = [base64.b64decode(k, validate=True) for k in args.public_key]
         expect = re.fullmatch("([0-9]+):([0-9a-f]{64})", args.expect or "")
-        if len(key) != (32 if args.public_key else 0) or bool(args.expect) != bool(expect):
+        if any(len(k) != 32 for k in keys) or bool(args.expect) != bool(expect):
             raise ValueError("--public-key is 32 bytes in base64, --expect is SIZE:ROOT")
         lines = sys.stdin.buffer if args.file == "-" else open(args.file, "rb")
         header = json.loads(next(lines, b""))
         if header["type"] != "tappass-audit-export" or header["version"] != 1:
             raise ValueError("this is not an export of version 1")
-        log = Log(header["org_id"], key, expect and (int(expect[1]), expect[2]))
+        log = Log(header["org_id"], keys, expect and (int(expect[1]), expect[2]))
     except (OSError, ValueError, KeyError, TypeError) as e:
         print(f"unusable input: {e}", file=sys.stderr)
         return 2
     try:
         log.read(lines, header.get("size"))
     except Broken as broken:
-        seq, event_id, reason = broken.args
-        print(f"BROKEN at event {seq}{f' ({event_id})' if event_id else ''}: {reason}")
+        print("BROKEN at event {} ({}): {}".format(*broken.args))
         return 6
-    signer = "verified" if key and log.sealed else "NOT verified" if key else "NOT verified: give --public-key"
+    signer = "verified" if keys and log.sealed else "NOT verified" if keys else "NOT verified: give --public-key"
     print(f"OK: {log.size} events, {log.checkpoints} checkpoints, organisation {log.org_id}")
     print(f"sealed: {log.sealed}:{log.sealed_root} (keep it, and --expect it the next time); signer {signer}")
     return 0

@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct Entry {
     draft: Draft,
     org_id: Uuid,
-    event_id: Uuid,
+    pub(crate) event_id: Uuid,
     ts: Timestamp,
     agent_id: Option<String>,
     event_type: &'static str,

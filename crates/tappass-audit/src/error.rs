@@ -17,14 +17,6 @@ pub enum AuditError {
     /// The log is shutting down.
     #[error("the audit log is closed")]
     Closed,
-    /// The stored state contradicts itself.
-    #[error("the audit log of organisation {org_id} is damaged: {reason}")]
-    Damaged {
-        /// Whose log.
-        org_id: uuid::Uuid,
-        /// What does not fit.
-        reason: String,
-    },
     /// A query failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -121,11 +121,12 @@ struct Shared {
 
 #[derive(Debug)]
 enum Job {
-    Record { entry: Box<Entry>, receipt: Receipt, spool: Option<Box<Event>>, ack: Ack<Recorded> },
+    Record { entry: Box<Entry>, spool: Option<Box<Event>>, ack: Ack<Recorded> },
     Seal { org_id: Uuid, ack: Ack<Option<Checkpoint>> },
 }
 
 type Ack<T> = oneshot::Sender<Result<T, AuditError>>;
+type Answer<T> = oneshot::Receiver<Result<T, AuditError>>;
 
 impl AuditLog {
     /// Opens the spool and starts the writer.
@@ -174,8 +175,9 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError`]; in enforce the call is answered with 503 `audit_unavailable`.
     pub async fn record(&self, event: &Event) -> Result<Receipt, AuditError> {
-        let deadline = self.shared.deadline;
-        match timeout(deadline, self.submit(event, None)).await {
+        let (entry, deadline) = (Entry::new(event)?, self.shared.deadline);
+        let work = async { self.enqueue(entry, None).await?.await.unwrap_or(Err(AuditError::Closed)) };
+        match timeout(deadline, work).await {
             Ok(Ok(Recorded::Stored(receipt))) => Ok(receipt),
             Ok(Ok(_)) => Err(AuditError::Unavailable("it was not stored".to_owned())),
             Ok(Err(e)) => Err(e),
@@ -190,12 +192,10 @@ impl AuditLog {
     /// [`AuditError`] when the event cannot be recorded at all, the log is closed, or the disk cannot be trusted.
     pub async fn record_or_spool(&self, event: Event) -> Result<Recorded, AuditError> {
         let (org_id, entry) = (event.org_id, Entry::new(&event)?);
-        let receipt = Receipt { event_id: event.event_id, seq: 0 };
-        let (ack, answer) = oneshot::channel();
-        let job = Job::Record { entry: Box::new(entry), receipt, spool: Some(Box::new(event)), ack };
-        match timeout(self.shared.deadline, self.jobs.send(job)).await {
-            Ok(Ok(())) => answer.await.unwrap_or(Err(AuditError::Closed)),
-            Ok(Err(_)) => Err(AuditError::Closed),
+        match timeout(self.shared.deadline, self.enqueue(entry, Some(Box::new(event)))).await {
+            // No deadline here: the writer answers in time, and only its answer tells where the event is.
+            Ok(Ok(answer)) => answer.await.unwrap_or(Err(AuditError::Closed)),
+            Ok(Err(e)) => Err(e),
             Err(_) => {
                 self.shared.lose(org_id, 1);
                 Ok(Recorded::Lost)
@@ -250,12 +250,11 @@ impl AuditLog {
             .map_err(|_| AuditError::Unavailable("the last write has not come back".to_owned()))
     }
 
-    async fn submit(&self, event: &Event, spool: Option<Box<Event>>) -> Result<Recorded, AuditError> {
-        let entry = Box::new(Entry::new(event)?);
-        let receipt = Receipt { event_id: event.event_id, seq: 0 };
+    async fn enqueue(&self, entry: Entry, spool: Option<Box<Event>>) -> Result<Answer<Recorded>, AuditError> {
         let (ack, answer) = oneshot::channel();
-        self.jobs.send(Job::Record { entry, receipt, spool, ack }).await.map_err(|_| AuditError::Closed)?;
-        answer.await.unwrap_or(Err(AuditError::Closed))
+        let job = Job::Record { entry: Box::new(entry), spool, ack };
+        self.jobs.send(job).await.map_err(|_| AuditError::Closed)?;
+        Ok(answer)
     }
 }
 
@@ -277,7 +276,7 @@ impl Shared {
 
 /// An event that waits for its acknowledgement.
 struct Waiting {
-    receipt: Receipt,
+    event_id: Uuid,
     spool: Option<Box<Event>>,
     ack: Ack<Recorded>,
 }
@@ -331,9 +330,9 @@ impl Writer {
         let (mut entries, mut waiting, mut seals) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             match job {
-                Job::Record { entry, receipt, spool, ack } => {
+                Job::Record { entry, spool, ack } => {
+                    waiting.push(Waiting { event_id: entry.event_id, spool, ack });
                     entries.push(*entry);
-                    waiting.push(Waiting { receipt, spool, ack });
                 }
                 Job::Seal { org_id, ack } => seals.push((org_id, ack)),
             }
@@ -376,7 +375,7 @@ impl Writer {
                     self.shared.note(Some(&e));
                 }
                 for (waiting, seq) in waiting.into_iter().zip(&numbers[owed..]) {
-                    let receipt = Receipt { seq: *seq, ..waiting.receipt };
+                    let receipt = Receipt { event_id: waiting.event_id, seq: *seq };
                     let _ = waiting.ack.send(Ok(Recorded::Stored(receipt))); // who waited may have gone
                 }
             }

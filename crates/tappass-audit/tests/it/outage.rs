@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use tappass_audit::{AuditConfig, AuditError, AuditLog, Recorded};
-use tappass_store::{Store, Tx};
+use tappass_store::{Store, StoreConfig, Tx};
+use tappass_testkit::TempPostgres;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -49,8 +50,8 @@ async fn enforce_fails_within_the_deadline_and_recovers() {
             let began = Instant::now();
             let refused = log.record(&event(org_id)).await;
             assert!(matches!(refused, Err(AuditError::Unavailable(_))), "{refused:?}");
-            // Twice what was promised here, for a busy machine: without the deadline it would be the lock's 10 s.
-            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+            // The promise is the deadline (0.8 s here); the margin is for busy machines. Without it: the lock's 10 s.
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         });
     }
     callers.join_all().await;
@@ -123,4 +124,38 @@ async fn a_full_spool_leaves_a_gap_that_is_counted() {
     assert_eq!(gaps().await, lost);
     let stored = bench.store.audit().range(org_id, 0, 500).await.expect("rows");
     assert_eq!(stored.iter().filter(|r| r.event_type == "llm_call").count(), spooled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_that_refuses_connections_is_survived() {
+    let server = TempPostgres::start().await.expect("PostgreSQL");
+    let url = server.database().await.expect("a database");
+    let name = url.rsplit('/').next().and_then(|n| n.split('?').next()).expect("a name").to_owned();
+    let store = Store::connect(&StoreConfig::Postgres { url }).await.expect("a store");
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = AuditConfig { spool_dir: Some(dir.path().to_owned()), ..config(&store) };
+    let (log, org_id) = (AuditLog::start(config).await.expect("a log"), org());
+    let mut all = vec![event(org_id)];
+    log.record(&all[0]).await.expect("recorded");
+
+    let admin = server.url("postgres");
+    let close = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false");
+    server.sql(&admin, &close).await.expect("closed");
+    let kill = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    server.sql(&admin, &kill).await.expect("cut");
+    for _ in 0..5 {
+        let event = event(org_id);
+        assert_eq!(log.record_or_spool(event.clone()).await.expect("kept"), Recorded::Spooled);
+        all.push(event);
+    }
+    assert!(matches!(log.record(&event(org_id)).await, Err(AuditError::Unavailable(_))));
+    assert!(log.healthy().is_err());
+
+    let open = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true");
+    server.sql(&admin, &open).await.expect("open");
+    eventually("replayed", async || log.healthy().is_ok()).await;
+    log.shutdown().await.expect("closed");
+    // Nothing refused was written here: the connection was gone before anything was sent.
+    assert_eq!(stored(&store, org_id).await, all.iter().map(|e| e.event_id).collect::<Vec<_>>());
+    assert_whole(&store, org_id, 6).await;
 }

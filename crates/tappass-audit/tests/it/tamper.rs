@@ -1,5 +1,7 @@
 //! Every way to tamper with an export, and both verifiers find each at the same place.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tappass_audit::{
@@ -212,6 +214,27 @@ async fn each_is_found_and_named() {
     assert_eq!(judge(&with(at(7), "{".to_owned()), None), Some(7));
     assert_eq!(judge(&with(at(7), json!({"type": "note"}).to_string()), None), Some(7));
     assert_eq!(judge(&with(at(7), "[".repeat(100_000)), None), Some(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_key_is_followed_by_who_knows_both() {
+    let store = Store::connect(&StoreConfig::Memory).await.expect("a store");
+    let (org_id, new) = (org(), Arc::new(Signer::from_seed(&[43; 32])));
+    for signer in [signer(), Arc::clone(&new)] {
+        let log = AuditLog::start(AuditConfig { signer, ..config(&store) }).await.expect("a log");
+        log.record(&event(org_id)).await.expect("recorded");
+        log.shutdown().await.expect("closed");
+    }
+    let text = export(&store, org_id).await;
+    let (old, new) = (signer().public_key().to_owned(), new.public_key().to_owned());
+    for (keys, bad) in
+        [(vec![&old, &new], None), (vec![&old], Some(2)), (vec![&new], Some(1)), (vec![], None)]
+    {
+        let ours = verify_export(text.as_bytes(), keys.iter().map(|k| (*k).clone()).collect(), Vec::new());
+        assert_eq!(ours.expect("an export").report.first_bad.map(|b| b.seq), bad);
+        let arguments: Vec<&str> = keys.iter().flat_map(|k| ["--public-key", k.as_str()]).collect();
+        assert_eq!(ask_python(&text, &arguments).1, bad);
+    }
 }
 
 #[tokio::test]
