@@ -130,42 +130,24 @@ impl Appender {
     async fn try_seal(&self, org_id: Uuid) -> Result<Option<Checkpoint>, StoreError> {
         let audit = self.store.audit();
         let mut tx = audit.begin().await?;
-        let sealed = self.seal_in(&mut tx, org_id).await?;
-        if sealed.is_none() {
+        let mut head = tx.lock(org_id).await?;
+        if head.size == head.sealed_size {
             drop(tx);
             return Ok(audit.last_checkpoint(org_id).await?.map(from_row));
         }
-        tx.commit().await?;
-        Ok(sealed)
-    }
-
-    /// Signs the state of several logs, in one transaction: one fsync for all.
-    pub(crate) async fn seal_group(&self, mut org_ids: Vec<Uuid>) -> Result<(), AuditError> {
-        org_ids.sort_unstable(); // the order in which replicas lock
-        let work = async {
-            let mut tx = self.store.audit().begin().await?;
-            for org_id in org_ids {
-                self.seal_in(&mut tx, org_id).await?;
-            }
-            tx.commit().await
-        };
-        work.await.map_err(|e| unavailable(&e))
-    }
-
-    /// The logs that have grown since their last checkpoint.
-    pub(crate) async fn unsealed(&self) -> Result<Vec<Uuid>, AuditError> {
-        self.store.audit().unsealed().await.map_err(|e| unavailable(&e))
-    }
-
-    async fn seal_in(&self, tx: &mut AuditTx, org_id: Uuid) -> Result<Option<Checkpoint>, StoreError> {
-        let mut head = tx.lock(org_id).await?;
-        if head.size == head.sealed_size {
-            return Ok(None);
-        }
         let (tree, _) = restore(&head)?;
-        let checkpoint = self.seal_head(tx, org_id, &mut head, &tree).await?;
+        let checkpoint = self.seal_head(&mut tx, org_id, &mut head, &tree).await?;
         tx.save(org_id, head).await?;
+        tx.commit().await?;
         Ok(Some(checkpoint))
+    }
+
+    /// Signs every log that has grown since its last checkpoint.
+    pub(crate) async fn seal_all(&self) -> Result<(), AuditError> {
+        for org_id in self.store.audit().unsealed().await.map_err(|e| unavailable(&e))? {
+            self.seal(org_id).await?;
+        }
+        Ok(())
     }
 
     async fn seal_head(

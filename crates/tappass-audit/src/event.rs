@@ -345,7 +345,6 @@ mod tests {
             step: "detect_pii",
             kind: kind.into(),
             span: None,
-            maskable: true,
             score,
             sample: sample.to_owned(),
         };

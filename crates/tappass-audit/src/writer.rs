@@ -25,8 +25,6 @@ use crate::{
 const BATCH: usize = 512;
 /// How many spooled events are replayed in one transaction, before the new ones.
 const REPLAY: usize = 256;
-/// How many logs are sealed in one transaction.
-const SEAL: usize = 32;
 /// How often an ailing store is tried again when no call does.
 const RETRY: Duration = Duration::from_secs(1);
 /// A write that has not come back after this is given up, its connection with it.
@@ -165,7 +163,6 @@ impl AuditLog {
             ids: config.ids,
             tracker: tracker.clone(),
             in_flight: None,
-            to_seal: Vec::new(),
         };
         tracker.spawn(writer.run(queue, config.checkpoint_interval));
         Ok(Self { shared, jobs, tracker })
@@ -293,8 +290,6 @@ struct Writer {
     tracker: TaskTracker,
     /// A write that was not waited for to the end. While it runs, nothing else is written.
     in_flight: Option<JoinHandle<()>>,
-    /// Logs that are due for a checkpoint.
-    to_seal: Vec<Uuid>,
 }
 
 impl Writer {
@@ -314,19 +309,14 @@ impl Writer {
                     self.work(jobs.drain(..)).await;
                 }
                 () = closing.cancelled(), if !queue.is_closed() => queue.close(),
-                _ = seal.tick() => self.find_unsealed().await,
-                // A few at a time: calls do not wait until a thousand logs are sealed.
-                () = std::future::ready(()), if !self.to_seal.is_empty() => self.seal_some().await,
+                _ = seal.tick() => self.seal_all().await,
                 _ = retry.tick(), if self.has_arrears() => self.write(Vec::new(), Vec::new()).await,
             }
         }
         if self.has_arrears() {
             self.write(Vec::new(), Vec::new()).await;
         }
-        self.find_unsealed().await;
-        while !self.to_seal.is_empty() {
-            self.seal_some().await;
-        }
+        self.seal_all().await;
     }
 
     /// Whether there is something to try again although no call waits.
@@ -453,27 +443,12 @@ impl Writer {
         }
     }
 
-    async fn find_unsealed(&mut self) {
+    async fn seal_all(&mut self) {
         let appender = Arc::clone(&self.appender);
-        match self.bounded(async move { appender.unsealed().await }).await {
-            Ok(org_ids) => self.to_seal = org_ids,
-            Err(e) => self.unsealed(&e),
+        if let Err(error) = self.bounded(async move { appender.seal_all().await }).await {
+            tracing::warn!(%error, "audit logs could not be sealed");
+            self.shared.note(Some(&error));
         }
-    }
-
-    async fn seal_some(&mut self) {
-        let group = self.to_seal.split_off(self.to_seal.len().saturating_sub(SEAL));
-        let appender = Arc::clone(&self.appender);
-        if let Err(e) = self.bounded(async move { appender.seal_group(group).await }).await {
-            self.unsealed(&e);
-        }
-    }
-
-    /// The next tick finds again what is left.
-    fn unsealed(&mut self, error: &AuditError) {
-        tracing::warn!(%error, "audit logs could not be sealed");
-        self.to_seal.clear();
-        self.shared.note(Some(error));
     }
 
     /// Does some work on the store, and stops waiting for it in time to answer those who wait for us. The work goes

@@ -3,26 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::request::Parts;
-use tappass_model::{AgentCaller, Role};
-use uuid::Uuid;
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use tappass_identity::{AuthError, Principal, UserPrincipal};
+use tappass_model::AgentCaller;
 
 use crate::{error::ApiError, state::App};
-
-/// A person with a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
-    /// The account.
-    pub user_id: Uuid,
-    /// The organisation the session is in.
-    pub org_id: Uuid,
-    /// The account's e-mail address.
-    pub email: String,
-    /// What they may do there.
-    pub role: Role,
-    /// The session.
-    pub session_id: Uuid,
-}
 
 /// Who calls. No credentials at all is `None` elsewhere; there is no default identity.
 #[derive(Debug, Clone)]
@@ -30,7 +15,7 @@ pub enum Caller {
     /// An agent with its key.
     Agent(Arc<AgentCaller>),
     /// A person with a session.
-    Person(Person),
+    Person(UserPrincipal),
     /// The holder of the admin key: a platform admin without an organisation.
     Admin,
 }
@@ -53,5 +38,56 @@ impl FromRequestParts<App> for Agent {
             Caller::Agent(agent) => Ok(Self(agent)),
             _ => Err(ApiError::forbidden("This route is for agents: use an agent's key.")),
         }
+    }
+}
+
+impl App {
+    /// Who sent these headers: `Authorization: Bearer`, or `x-api-key` as Anthropic's clients send it. `None`
+    /// for nobody known; whether the key is unknown, revoked or expired is not told.
+    ///
+    /// # Errors
+    /// 403 for a suspended agent, 503 when it cannot be looked up.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
+        let Some(token) = token_of(headers) else { return Ok(None) };
+        match self.authenticator.identify(token).await {
+            Ok(Principal::Agent(agent)) => Ok(Some(Caller::Agent(agent))),
+            Ok(Principal::Person(person)) => Ok(Some(Caller::Person(person))),
+            Ok(Principal::Admin) => Ok(Some(Caller::Admin)),
+            Err(AuthError::Unknown) => Ok(None),
+            Err(AuthError::Suspended) => {
+                let detail = "This agent is suspended; an admin can reactivate it.";
+                Err(ApiError::new(StatusCode::FORBIDDEN, "agent_suspended", detail))
+            }
+            Err(AuthError::Store(e)) => Err(e.into()),
+        }
+    }
+}
+
+fn token_of(headers: &HeaderMap) -> Option<&str> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim());
+    }
+    headers.get("x-api-key")?.to_str().ok().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn bearer_or_api_key() {
+        let token = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            token_of(&headers).map(str::to_owned)
+        };
+        assert_eq!(token("authorization", "Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(token("authorization", "bearer  abc ").as_deref(), Some("abc"));
+        assert_eq!(token("x-api-key", "abc").as_deref(), Some("abc"));
+        assert_eq!(token("authorization", "Basic abc"), None);
+        assert_eq!(token("authorization", "Bearer"), None);
+        assert_eq!(token("cookie", "abc"), None);
     }
 }

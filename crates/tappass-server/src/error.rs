@@ -5,6 +5,7 @@ use std::error::Error;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use tappass_store::StoreError;
 
 /// An answer that is an error: a status, a stable code for programs, a sentence for people.
 ///
@@ -183,6 +184,24 @@ impl ApiError {
             response.headers_mut().insert(name.clone(), value.clone());
         }
         response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(e: StoreError) -> Self {
+        match &e {
+            StoreError::Conflict(what) => Self::conflict("conflict", format!("{what} already exists.")),
+            StoreError::Stale(_) => Self::precondition_failed(),
+            StoreError::Cursor => Self::bad_request(
+                "invalid_cursor",
+                "The cursor is not one that this list gave: begin without one.",
+            ),
+            StoreError::Locked | StoreError::Open { .. } | StoreError::Query(_) => {
+                Self::unavailable("database_unavailable", 1, "The database does not answer; try again.")
+                    .because(e)
+            }
+            _ => Self::internal(e),
+        }
     }
 }
 

@@ -1,17 +1,18 @@
 //! Start, run, end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
-use tappass_model::{SystemClock, SystemIds};
+use tappass_identity::Created;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     config::{Config, Overrides, load},
     listen::{Connections, bind},
+    logging,
     router::Gateway,
-    state::App,
+    state::{App, Setup},
 };
 
 /// How long streams have to send their error frame when the grace period is over.
@@ -26,6 +27,8 @@ pub struct Running {
     pub addr: SocketAddr,
     /// Its parts.
     pub app: App,
+    /// Secrets that were missing and have been made.
+    pub created: Vec<Created>,
     connections: Connections,
     accepting: TaskTracker,
 }
@@ -36,20 +39,30 @@ impl Server {
     /// # Errors
     /// The port, the database, the secrets: each with what to do.
     pub async fn start(config: Config) -> anyhow::Result<Running> {
-        let listener = bind(config.host, config.port).await?;
+        Self::start_with(Setup::new(config)).await
+    }
+
+    /// Starts with another environment, clock or ids than the process's.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(setup: Setup) -> anyhow::Result<Running> {
+        // The port first: of two that start at once, the second must not touch the data.
+        let listener = bind(setup.config.host, setup.config.port).await?;
         let addr = listener.local_addr().context("the listener has no address")?;
-        let app = App::new(config, Arc::new(SystemClock), Arc::new(SystemIds));
+        let (app, created) = Box::pin(App::open(setup)).await?;
+        app.life.tasks.spawn(app.clone().housekeeping());
         let connections = Connections::new(Gateway::new(app.clone()));
         let accepting = TaskTracker::new();
         accepting.spawn(connections.clone().accept(listener));
         tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), storage = app.config.storage.health_name(), "listening");
-        Ok(Running { addr, app, connections, accepting })
+        Ok(Running { addr, app, created, connections, accepting })
     }
 }
 
 impl Running {
     /// Stops: no new connections → running calls finish within the grace period → streams get their error frame
-    /// → the rest is cut → work behind the calls ends.
+    /// → the rest is cut → work behind the calls ends → audit log and database close.
     pub async fn shutdown(self) {
         let life = &self.app.life;
         let grace = self.app.config.limits.drain();
@@ -69,6 +82,13 @@ impl Running {
         if tokio::time::timeout(grace.max(LAST_WORDS), life.tasks.wait()).await.is_err() {
             tracing::error!(left = life.tasks.len(), "work was left behind");
         }
+        if let Err(error) = self.app.authenticator.flush_uses().await {
+            tracing::warn!(%error, "cannot note when keys were used");
+        }
+        if let Err(error) = self.app.audit.shutdown().await {
+            tracing::error!(%error, "the audit log did not close in order");
+        }
+        self.app.store.close().await;
         tracing::info!("stopped");
     }
 }
@@ -78,15 +98,24 @@ impl Running {
 /// # Errors
 /// As [`Server::start`], and a wrong configuration.
 pub async fn serve(overrides: &Overrides, ready: impl FnOnce(&Running)) -> anyhow::Result<()> {
+    logging::init();
     let config = load(overrides, |name| std::env::var(name).ok())?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let running = Server::start(config).await?;
     ready(&running);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        reason = running.app.audit.failed() => Some(reason),
+    };
+    if let Some(reason) = failed {
+        // What is on the disk is not known: going on could acknowledge calls that no record has.
+        tracing::error!(%reason, "the audit log cannot be trusted to reach the disk; ending at once");
+        logging::flush();
+        anyhow::bail!("the audit log cannot be trusted to reach the disk: {reason}");
     }
     running.shutdown().await;
+    logging::flush();
     Ok(())
 }

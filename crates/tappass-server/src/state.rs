@@ -7,14 +7,24 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use tappass_model::{Clock, Ids};
+use anyhow::Context;
+use tappass_audit::{AuditConfig, AuditLog, Signer};
+use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets};
+use tappass_model::{Clock, Ids, SystemClock, SystemIds};
+use tappass_provider::Providers;
+use tappass_store::{MemoryState, SharedState, Store, StoreConfig};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{caller::Caller, config::Config, error::ApiError, metrics::Metrics, middleware::AnonymousLimit};
+use crate::{
+    config::{Config, Storage},
+    metrics::Metrics,
+    middleware::{AnonymousLimit, Replays},
+    pipelines::Pipelines,
+};
 
 /// The running gateway's parts.
 #[derive(Clone)]
@@ -28,6 +38,22 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Identifiers.
     pub ids: Arc<dyn Ids>,
+    /// The database.
+    pub store: Store,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// Who signs its checkpoints.
+    pub signer: Arc<Signer>,
+    /// Who calls.
+    pub authenticator: Arc<Authenticator>,
+    /// People's accounts.
+    pub accounts: Accounts,
+    /// Where calls can go.
+    pub providers: Providers,
+    /// What governs calls.
+    pub pipelines: Pipelines,
+    /// What replicas share.
+    pub shared: Arc<dyn SharedState>,
     /// Counters and histograms.
     pub metrics: Metrics,
     /// Start, drain and end.
@@ -36,6 +62,8 @@ pub struct Parts {
     pub(crate) in_flight: Arc<Semaphore>,
     /// What one address may ask without credentials.
     pub(crate) anonymous: AnonymousLimit,
+    /// Answers kept for `Idempotency-Key`.
+    pub(crate) replays: Replays,
 }
 
 /// The server's course from start to end.
@@ -69,44 +97,160 @@ impl Life {
     }
 }
 
-impl App {
-    /// The parts put together.
+/// What a gateway is opened with.
+pub struct Setup {
+    /// What the operator set.
+    pub config: Config,
+    /// Looks up an environment variable: secrets and providers' keys come from there.
+    pub env: Env,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Identifiers.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// Looks up an environment variable.
+pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+impl Setup {
+    /// With the process's environment, the machine's clock and new ids.
     #[must_use]
-    pub fn new(config: Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            env: Arc::new(|name| std::env::var(name).ok()),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+        }
+    }
+}
+
+impl App {
+    /// Opens the secrets, the database, the audit log and all else. The second: secrets that were made.
+    ///
+    /// # Errors
+    /// What cannot be opened, why, and what to do.
+    pub async fn open(setup: Setup) -> anyhow::Result<(Self, Vec<Created>)> {
+        let Setup { config, env, clock, ids } = setup;
+        let (secrets, created) = secrets(&config, &env).await?;
+        let providers = Providers::from_env(&*env)?;
+        let store = Store::connect(&store_config(&config)).await?;
+        let pipelines = Pipelines::new(store.clone(), config.storage.is_remote())?;
+        let signer = Arc::new(Signer::from_seed(&secrets.audit_signing_seed()));
+        let mut audit = AuditConfig::new(store.clone(), signer.clone(), clock.clone(), ids.clone());
+        // Memory that ends with the process needs no file that outlives it.
+        audit.spool_dir = (config.storage != Storage::Memory).then(|| config.data_dir.join("spool"));
+        let audit = AuditLog::start(audit).await.context("the audit log does not start")?;
+        let shared: Arc<dyn SharedState> = Arc::new(MemoryState::new(clock.clone(), ids.clone()));
+        let authenticator = Arc::new(Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone()));
+        let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone());
         let in_flight = Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS)));
         let anonymous = AnonymousLimit::new(config.limits.anonymous_per_minute);
-        Self(Arc::new(Parts {
+        let app = Self(Arc::new(Parts {
             config,
             clock,
             ids,
+            store,
+            audit,
+            signer,
+            authenticator,
+            accounts,
+            providers,
+            pipelines,
+            shared,
             metrics: Metrics::new(),
             life: Life::new(),
             in_flight,
             anonymous,
-        }))
+            replays: Replays::default(),
+        }));
+        Ok((app, created))
     }
+
+    /// How many agents are registered.
+    pub(crate) async fn agent_count(&self) -> Option<u64> {
+        self.store.agents().count().await.ok()
+    }
+
+    /// The parts that must work for the gateway to do its work: `ok`, `off`, or what is wrong.
+    pub(crate) async fn checks(&self) -> BTreeMap<&'static str, String> {
+        let state = |result: Result<(), String>| result.map_or_else(|reason| reason, |()| "ok".to_owned());
+        let ping = tokio::time::timeout(PING, self.store.ping()).await;
+        let database = match ping {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the database does not answer");
+                Err("does not answer".to_owned())
+            }
+            Err(_) => Err(format!("does not answer within {} s", PING.as_secs())),
+        };
+        let off = || "off".to_owned();
+        let serving = if self.life.draining.is_cancelled() { Err("stopping".to_owned()) } else { Ok(()) };
+        let audit = self.audit.healthy().map_err(|error| {
+            tracing::warn!(%error, "the audit log cannot acknowledge");
+            "cannot acknowledge".to_owned()
+        });
+        BTreeMap::from([
+            ("database", state(database)),
+            ("audit", state(audit)),
+            ("server", state(serving)),
+            ("policy", off()),
+            ("redis", off()),
+            ("spire", off()),
+        ])
+    }
+
+    /// What must be done every now and then, until the server drains.
+    pub(crate) async fn housekeeping(self) {
+        let mut minutes: u64 = 0;
+        loop {
+            tokio::select! {
+                () = self.life.draining.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(60)) => minutes += 1,
+            }
+            if let Err(error) = self.authenticator.flush_uses().await {
+                tracing::warn!(%error, "cannot note when keys were used");
+            }
+            if minutes % 60 == 1
+                && let Err(error) = self.store.users().forget_sessions(self.clock.now()).await
+            {
+                tracing::warn!(%error, "cannot forget expired sessions");
+            }
+        }
+    }
+}
+
+/// How long the database may take to answer a check.
+const PING: Duration = Duration::from_secs(2);
+
+fn store_config(config: &Config) -> StoreConfig {
+    match config.storage {
+        Storage::Memory => StoreConfig::Memory,
+        Storage::Local => StoreConfig::Local { dir: config.data_dir.clone() },
+        Storage::Postgres | Storage::Supabase => {
+            StoreConfig::Postgres { url: config.database_url.clone().unwrap_or_default() }
+        }
+    }
+}
+
+/// On a loopback address missing secrets are made; on any other they must be there, and strong.
+async fn secrets(config: &Config, env: &Env) -> anyhow::Result<(ServerSecrets, Vec<Created>)> {
+    let (host, loopback, dir, env) =
+        (config.host, config.is_loopback(), config.data_dir.clone(), env.clone());
+    let load = move || {
+        if loopback {
+            ServerSecrets::load_or_create(Some(&dir), &*env)
+        } else {
+            ServerSecrets::load_for_public(Some(&dir), &*env).map(|secrets| (secrets, Vec::new()))
+        }
+    };
+    let loaded = tokio::task::spawn_blocking(load).await.context("reading the secrets broke")?;
+    if loopback { Ok(loaded?) } else { loaded.with_context(|| format!("refusing to listen on {host}")) }
 }
 
 impl Deref for App {
     type Target = Parts;
     fn deref(&self) -> &Parts {
         &self.0
-    }
-}
-
-impl App {
-    /// How many agents are registered.
-    pub(crate) async fn agent_count(&self) -> u64 {
-        0
-    }
-
-    /// The parts that must work for the gateway to do its work: `ok`, `off`, or what is wrong.
-    pub(crate) async fn checks(&self) -> BTreeMap<&'static str, String> {
-        BTreeMap::new()
-    }
-
-    /// Who sent these headers.
-    pub(crate) async fn identify(&self, _headers: &http::HeaderMap) -> Result<Option<Caller>, ApiError> {
-        Ok(None)
     }
 }

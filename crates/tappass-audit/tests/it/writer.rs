@@ -172,20 +172,3 @@ async fn a_long_log_exports_in_pages() {
         "{report:?}"
     );
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_organisations_are_all_sealed_at_shutdown() {
-    on_each(async |store| {
-        let (log, orgs) = (log_on(&store).await, (0..75).map(|_| org()).collect::<Vec<_>>());
-        let mut callers = JoinSet::new();
-        for org_id in orgs.clone() {
-            let log = log.clone();
-            callers.spawn(async move { log.record(&event(org_id)).await.expect("recorded") });
-        }
-        callers.join_all().await;
-        log.shutdown().await.expect("closed");
-        assert!(store.audit().unsealed().await.expect("read").is_empty());
-        assert_whole(&store, orgs[74], 1).await;
-    })
-    .await;
-}

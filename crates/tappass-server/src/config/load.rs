@@ -58,7 +58,7 @@ pub enum ConfigError {
 }
 
 /// The environment variables of the server's configuration, the field each sets, and how its text is read.
-const ENVIRONMENT: [(&str, &str, Kind); 8] = [
+const ENVIRONMENT: [(&str, &str, Kind); 7] = [
     ("TAPPASS_HOST", "host", Kind::Text),
     ("TAPPASS_PORT", "port", Kind::Number),
     ("TAPPASS_DATA_DIR", "data_dir", Kind::Text),
@@ -66,14 +66,12 @@ const ENVIRONMENT: [(&str, &str, Kind); 8] = [
     ("DATABASE_URL", "database_url", Kind::Text),
     ("TAPPASS_BASE_URL", "base_url", Kind::Text),
     ("TAPPASS_TRUSTED_PROXIES", "trusted_proxies", Kind::List),
-    ("TAPPASS_EU_DATA_RESIDENCY", "eu_data_residency", Kind::Bool),
 ];
 
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
     Number,
-    Bool,
     List,
 }
 
@@ -209,11 +207,6 @@ impl Kind {
         match self {
             Self::Text => as_text(),
             Self::Number => text.parse().map_or_else(|_| as_text(), Value::Integer),
-            Self::Bool => match text {
-                "1" | "true" | "yes" | "on" => Value::Boolean(true),
-                "0" | "false" | "no" | "off" => Value::Boolean(false),
-                _ => as_text(),
-            },
             Self::List => Value::Array(text.split(',').map(|t| Value::String(t.trim().to_owned())).collect()),
         }
     }

@@ -62,8 +62,6 @@ pub struct Config {
     pub base_url: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
-    /// Whether model calls may go to providers in the EU only.
-    pub eu_data_residency: bool,
     /// Bounds on what one caller, or all of them, can take up.
     pub limits: Limits,
 }
@@ -100,7 +98,6 @@ impl Default for Config {
             database_url: None,
             base_url: None,
             trusted_proxies: Vec::new(),
-            eu_data_residency: false,
             limits: Limits::default(),
         }
     }

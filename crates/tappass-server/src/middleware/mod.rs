@@ -4,6 +4,7 @@
 mod access;
 mod anonymous;
 mod headers;
+mod idempotency;
 mod request_id;
 
 use std::{future::Future, net::SocketAddr, time::Instant};
@@ -21,6 +22,7 @@ use access::Line;
 pub use anonymous::AnonymousLimit;
 pub(crate) use anonymous::client_address;
 pub(crate) use headers::too_many_headers;
+pub(crate) use idempotency::Replays;
 pub use request_id::RequestId;
 
 /// The other end of the connection, in the request's extensions.

@@ -15,7 +15,7 @@ use super::Auth;
 use crate::{
     caller::Caller,
     error::{ApiError, ErrorShape},
-    middleware::{Matched, client_address, too_many_headers},
+    middleware::{Matched, Replays, client_address, too_many_headers},
     state::App,
 };
 
@@ -31,7 +31,7 @@ pub struct Guard {
 /// Limits → who calls → may they → the route. A panic in the route is its own 500, nobody else's.
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let mut response = match admit(&guard, request).await {
-        Ok(request) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(request) => match AssertUnwindSafe(run(&guard, request, next)).catch_unwind().await {
             Ok(response) => response,
             Err(_) => ApiError::internal(format!("the handler of {} panicked", guard.path)).into_response(),
         },
@@ -39,6 +39,19 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     };
     response.extensions_mut().insert(Matched { path: guard.path, shape: guard.shape });
     response
+}
+
+async fn run(guard: &Guard, request: Request, next: Next) -> Response {
+    // Model routes answer streams and have their own dialects; the promise of a replay is the management's.
+    if guard.shape == ErrorShape::Problem && Replays::concern(&request) {
+        let app = &guard.app;
+        return app
+            .replays
+            .answer(request, next, &app.config.limits)
+            .await
+            .unwrap_or_else(IntoResponse::into_response);
+    }
+    next.run(request).await
 }
 
 async fn admit(guard: &Guard, mut request: Request) -> Result<Request, ApiError> {

@@ -8,7 +8,8 @@ use tappass_model::Role;
 
 use crate::{
     error::ErrorShape,
-    routes::{docs, health},
+    params::{ListQuery, Listed},
+    routes::{agents, audit, auth, docs, follow, health, pipelines, providers, status},
     state::App,
 };
 
@@ -124,10 +125,21 @@ impl Route {
 }
 
 const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
 
 /// Every route, in the order of the documentation.
 #[must_use]
 pub fn routes() -> Vec<Route> {
+    [health_routes(), auth_routes(), agent_routes(), pipeline_routes(), audit_routes(), docs_routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn health_routes() -> Vec<Route> {
     let ok = StatusCode::OK;
     vec![
         Route::new(GET, "/health", Auth::Open, health::health, "Version, storage, uptime")
@@ -147,6 +159,137 @@ pub fn routes() -> Vec<Route> {
         Route::new(GET, "/metrics", ADMIN, health::prometheus, "Metrics as Prometheus reads them"),
         Route::new(GET, "/admin/metrics", ADMIN, health::metrics, "What each step costs and finds")
             .gives::<crate::metrics::Report>(ok),
+        Route::new(GET, "/admin/status", MEMBER, status::status, "How everything is, and what mends it")
+            .gives::<status::Status>(ok),
+    ]
+}
+
+fn auth_routes() -> Vec<Route> {
+    let ok = StatusCode::OK;
+    vec![
+        Route::new(POST, "/auth/signup", Auth::Public, auth::signup, "Makes an account and its organisation")
+            .takes::<auth::Signup>()
+            .gives::<auth::Session>(StatusCode::CREATED),
+        Route::new(POST, "/auth/login", Auth::Public, auth::login, "Begins a session")
+            .takes::<auth::Login>()
+            .gives::<auth::Session>(ok),
+        Route::new(POST, "/auth/logout", MEMBER, auth::logout, "Ends the session")
+            .gives_nothing(StatusCode::NO_CONTENT),
+        Route::new(POST, "/auth/refresh", MEMBER, auth::refresh, "A new session for the one in use")
+            .gives::<auth::Session>(ok),
+        Route::new(GET, "/auth/me", MEMBER, auth::me, "Who you are").gives::<auth::Me>(ok),
+    ]
+}
+
+fn agent_routes() -> Vec<Route> {
+    let (ok, created, none) = (StatusCode::OK, StatusCode::CREATED, StatusCode::NO_CONTENT);
+    vec![
+        Route::new(
+            POST,
+            "/agents/register",
+            DEVELOPER,
+            agents::register,
+            "Registers an agent; its key is shown once",
+        )
+        .takes::<agents::Register>()
+        .gives::<agents::Registered>(created),
+        Route::new(POST, "/admin/agents", DEVELOPER, agents::register, "The same as /agents/register")
+            .takes::<agents::Register>()
+            .gives::<agents::Registered>(created),
+        Route::new(GET, "/agents", AUDITOR, agents::list, "Lists the agents")
+            .asks::<ListQuery>()
+            .gives::<Listed<agents::AgentView>>(ok),
+        Route::new(
+            GET,
+            "/agents/{agent}",
+            AUDITOR,
+            agents::show,
+            "One agent, by its id or its UUID, with its keys",
+        )
+        .gives::<agents::AgentDetail>(ok),
+        Route::new(PATCH, "/agents/{agent}", ORG_ADMIN, agents::change, "Changes what is set for an agent")
+            .takes::<agents::AgentChange>()
+            .gives::<agents::AgentView>(ok),
+        Route::new(DELETE, "/agents/{agent}", ORG_ADMIN, agents::remove, "Removes an agent and its keys")
+            .gives_nothing(none),
+        Route::new(PUT, "/agents/{agent}/pipeline", ORG_ADMIN, agents::assign, "Assigns a pipeline")
+            .takes::<agents::Assign>()
+            .gives::<agents::AgentView>(ok),
+        Route::new(
+            POST,
+            "/agents/{agent}/suspend",
+            DEVELOPER,
+            agents::suspend,
+            "Refuses an agent's calls from now on",
+        )
+        .gives::<agents::AgentView>(ok),
+        Route::new(
+            POST,
+            "/agents/{agent}/reactivate",
+            ORG_ADMIN,
+            agents::reactivate,
+            "Lets an agent call again",
+        )
+        .gives::<agents::AgentView>(ok),
+        Route::new(POST, "/agents/{agent}/keys", DEVELOPER, agents::add_key, "Makes a key; it is shown once")
+            .gives::<agents::NewKey>(created),
+        Route::new(
+            DELETE,
+            "/agents/{agent}/keys/{key}",
+            DEVELOPER,
+            agents::revoke_key,
+            "Revokes a key at once",
+        )
+        .gives_nothing(none),
+    ]
+}
+
+fn pipeline_routes() -> Vec<Route> {
+    let ok = StatusCode::OK;
+    vec![
+        Route::new(GET, "/pipelines", MEMBER, pipelines::list, "Lists presets and pipelines")
+            .asks::<ListQuery>()
+            .gives::<Listed<pipelines::PipelineSummary>>(ok),
+        Route::new(GET, "/pipelines/{name}", MEMBER, pipelines::show, "What a pipeline does, step by step")
+            .gives::<pipelines::PipelineView>(ok),
+        Route::new(
+            PUT,
+            "/pipelines/{name}",
+            ORG_ADMIN,
+            pipelines::put,
+            "Writes a pipeline: a preset with overrides, YAML or JSON",
+        )
+        .takes::<pipelines::PipelineFile>()
+        .gives::<pipelines::PipelineView>(ok),
+        Route::new(GET, "/api/providers", MEMBER, providers::list, "Where calls can go"),
+    ]
+}
+
+fn audit_routes() -> Vec<Route> {
+    let ok = StatusCode::OK;
+    vec![
+        Route::new(GET, "/audit", AUDITOR, audit::list, "Events, the newest first")
+            .asks::<audit::AuditQuery>()
+            .gives::<Listed<serde_json::Value>>(ok),
+        Route::new(GET, "/audit/verify", AUDITOR, audit::verify, "Whether the log is whole and unaltered")
+            .asks::<audit::VerifyQuery>()
+            .gives::<audit::Verdict>(ok),
+        Route::new(GET, "/audit/export", AUDITOR, audit::export, "The whole log, to be verified elsewhere"),
+        Route::new(
+            GET,
+            "/audit/stream",
+            AUDITOR,
+            follow::stream,
+            "Events as they come, resumable by Last-Event-ID",
+        )
+        .asks::<audit::AuditQuery>(),
+        Route::new(POST, "/audit/checkpoint", AUDITOR, audit::checkpoint, "Signs the log as it is now"),
+        Route::new(GET, "/audit/{event}", AUDITOR, audit::show, "One event"),
+    ]
+}
+
+fn docs_routes() -> Vec<Route> {
+    vec![
         Route::new(GET, "/openapi.json", Auth::Public, docs::openapi, "This document"),
         Route::new(GET, "/api-docs", Auth::Public, docs::page, "This document, for people"),
     ]

@@ -22,8 +22,8 @@ pub struct Health {
     version: &'static str,
     /// Where data is kept: `memory`, `local`, `postgresql`, `supabase`.
     storage: &'static str,
-    /// Registered agents, of all organisations.
-    agents: u64,
+    /// Registered agents, of all organisations; null while the database does not answer.
+    agents: Option<u64>,
     /// Since the start.
     uptime_seconds: u64,
 }

@@ -1,4 +1,11 @@
 //! The handlers, one file a resource. `router::table` says which route is whose.
 
+pub mod agents;
+pub mod audit;
+pub mod auth;
 pub mod docs;
+pub mod follow;
 pub mod health;
+pub mod pipelines;
+pub mod providers;
+pub mod status;

@@ -14,7 +14,7 @@ use crate::client::{Answer, config, gateway, get, request, send, with_routes};
 
 #[tokio::test]
 async fn the_prefix_may_stand_there_twice() {
-    let gateway = gateway();
+    let gateway = gateway().await;
     for path in ["/health", "/v1/health", "/v1/v1/health"] {
         let answer = get(&gateway, path).await;
         assert_eq!(answer.status, 200, "{path}");
@@ -27,7 +27,7 @@ async fn the_prefix_may_stand_there_twice() {
 
 #[tokio::test]
 async fn unknown_routes_are_refused_in_the_shape_of_their_clients() {
-    let gateway = gateway();
+    let gateway = gateway().await;
     let answer = get(&gateway, "/nothing?x=1").await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (404, "application/problem+json"));
     assert_eq!(answer.json()["code"], "unknown_route");
@@ -41,7 +41,8 @@ async fn unknown_routes_are_refused_in_the_shape_of_their_clients() {
 #[tokio::test]
 async fn a_wrong_method_is_told_the_right_ones() {
     let answer =
-        send(&gateway(), request(Method::POST, "/health").body(Body::empty()).expect("a request")).await;
+        send(&gateway().await, request(Method::POST, "/health").body(Body::empty()).expect("a request"))
+            .await;
     assert_eq!(answer.status, 405);
     assert!(answer.header("allow").contains("GET"), "{answer:?}");
     assert_eq!(answer.json()["code"], "method_not_allowed");
@@ -49,7 +50,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 
 #[tokio::test]
 async fn every_answer_has_its_headers() {
-    let gateway = gateway();
+    let gateway = gateway().await;
     let with_id = request(Method::GET, "/health").header("x-request-id", "mine-1").body(Body::empty());
     let answer = send(&gateway, with_id.expect("a request")).await;
     assert_eq!(answer.header("x-request-id"), "mine-1");
@@ -74,7 +75,7 @@ async fn a_panic_is_one_requests_500() {
             Route::new(Method::GET, "/fine", Auth::Open, || async { "fine" }, "Does not"),
         ]
     };
-    let gateway = with_routes(config(), routes());
+    let gateway = with_routes(config(), routes()).await;
     let answer = get(&gateway, "/broken").await;
     assert_eq!(answer.status, 500);
     assert_eq!(answer.json()["error"]["type"], "server_error");
@@ -91,7 +92,7 @@ async fn overload_is_shed_and_health_is_not() {
         Route::new(Method::GET, "/wait", Auth::Open, wait, "Never ends"),
         Route::new(Method::GET, "/health/live", Auth::Open, || async { "alive" }, "Answers"),
     ];
-    let gateway = with_routes(Config { limits, ..config() }, routes);
+    let gateway = with_routes(Config { limits, ..config() }, routes).await;
     // A stream keeps its place until it ends.
     let open = gateway.call(request(Method::GET, "/wait").body(Body::empty()).expect("a request")).await;
     let shed = get(&gateway, "/wait").await;
@@ -111,7 +112,7 @@ async fn too_many_headers_are_refused() {
             .body(Body::empty())
             .expect("a request")
     };
-    let gateway = gateway();
+    let gateway = gateway().await;
     assert_eq!(send(&gateway, many(100)).await.status, 200);
     let refused = send(&gateway, many(101)).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (431, &json!("too_many_headers")));
@@ -135,7 +136,7 @@ pub async fn post(gateway: &Gateway, kind: &str, body: impl Into<Body>) -> Answe
 #[tokio::test]
 async fn bad_input_gets_its_status_and_a_sentence() {
     let gateway =
-        with_routes(config(), vec![Route::new(Method::POST, "/things", Auth::Open, make, "Makes one")]);
+        with_routes(config(), vec![Route::new(Method::POST, "/things", Auth::Open, make, "Makes one")]).await;
     let kind = "application/json";
     assert_eq!(post(&gateway, kind, r#"{"name":"x"}"#).await.text, "x");
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));

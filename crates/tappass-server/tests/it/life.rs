@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::Method;
 use tappass_server::{
-    Server,
+    Config, Server, Setup, Storage,
     listen::{Connections, bind, holder_of},
     router::{Auth, Route},
 };
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::client::{config, with_routes};
+use crate::client::{config, setup, with_routes};
 
 async fn open(addr: SocketAddr, path: &str) -> TcpStream {
     let mut socket = TcpStream::connect(addr).await.expect("connects");
@@ -45,7 +45,7 @@ async fn read_until(socket: &mut TcpStream, until: &str) -> String {
 
 #[tokio::test]
 async fn answers_as_soon_as_it_has_started_and_ends_when_told() {
-    let running = Server::start(config()).await.expect("starts");
+    let running = Server::start_with(setup(config())).await.expect("starts");
     let mut socket = open(running.addr, "/v1/health").await;
     let text = read_until(&mut socket, "}").await;
     assert!(text.starts_with("HTTP/1.1 200") && text.contains("healthy"), "{text}");
@@ -79,7 +79,7 @@ async fn a_stream_ends_in_peace_while_the_server_drains() {
         }
     };
     let gateway =
-        with_routes(config(), vec![Route::new(Method::GET, "/stream", Auth::Open, handler, "Streams")]);
+        with_routes(config(), vec![Route::new(Method::GET, "/stream", Auth::Open, handler, "Streams")]).await;
     let life = &gateway.app().clone().life;
     let listener = bind([127, 0, 0, 1].into(), 0).await.expect("a port");
     let addr = listener.local_addr().expect("an address");
@@ -100,4 +100,62 @@ async fn a_stream_ends_in_peace_while_the_server_drains() {
     let rest = read_until(&mut socket, "\r\n0\r\n\r\n").await;
     assert!(rest.contains("two"), "{rest}");
     assert!(connections.drained(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn a_public_address_needs_secrets_and_strong_ones() {
+    let public = |secrets: &'static [(&'static str, &'static str)]| async move {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = config();
+        config.host = [0, 0, 0, 0].into();
+        config.data_dir = dir.path().to_owned();
+        let find = |name: &str| secrets.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let setup = Setup { env: std::sync::Arc::new(find), ..Setup::new(config) };
+        let error = Server::start_with(setup).await.err().map(|e| format!("{e:#}"));
+        assert!(std::fs::read_dir(dir.path()).expect("readable").next().is_none(), "nothing was made");
+        error.expect("refused")
+    };
+    let missing = public(&[]).await;
+    for name in ["0.0.0.0", "TAPPASS_ADMIN_API_KEY", "TAPPASS_JWT_SECRET", "TAPPASS_VAULT_KEY"] {
+        assert!(missing.contains(name), "{missing}");
+    }
+    let weak = public(&[
+        ("TAPPASS_ADMIN_API_KEY", "changeme"),
+        ("TAPPASS_JWT_SECRET", "Vw8uK2xR5nQ1tJ7mE4yB9zL6cG3hD0sA"),
+        ("TAPPASS_VAULT_KEY", "q83vEjRWeJq8N94SNFZ4mrze8BI0VniavN7wEjRWeJo="),
+    ])
+    .await;
+    assert!(weak.contains("TAPPASS_ADMIN_API_KEY") && !weak.contains("changeme"), "{weak}");
+}
+
+#[tokio::test]
+async fn missing_secrets_are_made_on_loopback_and_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let start = || async {
+        let config = Config { storage: Storage::Local, data_dir: dir.path().join("data"), ..config() };
+        let setup = Setup { env: std::sync::Arc::new(|_| None), ..Setup::new(config) };
+        Server::start_with(setup).await.expect("starts")
+    };
+    let first = start().await;
+    assert_eq!(first.created.len(), 3);
+    first.shutdown().await;
+    let second = start().await;
+    assert!(second.created.is_empty());
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_too_large_is_answered_and_not_reset() {
+    let running = Server::start_with(setup(config())).await.expect("starts");
+    let mut socket = TcpStream::connect(running.addr).await.expect("connects");
+    let size = 6 * 1024 * 1024;
+    let head = format!(
+        "POST /auth/signup HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.expect("written");
+    socket.write_all(&vec![b'x'; size]).await.expect("taken to its end");
+    let text = read_until(&mut socket, "request_id").await;
+    assert!(text.starts_with("HTTP/1.1 413") && text.contains("body_too_large"), "{text}");
+    drop(socket);
+    running.shutdown().await;
 }

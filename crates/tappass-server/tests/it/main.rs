@@ -4,4 +4,7 @@
 mod around;
 mod client;
 mod life;
+mod management;
 mod table;
+mod walk;
+mod world;

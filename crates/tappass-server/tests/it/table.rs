@@ -21,7 +21,7 @@ fn references(value: &Value, found: &mut Vec<String>) {
 
 #[tokio::test]
 async fn the_document_lists_every_route_and_every_reference_leads_somewhere() {
-    let document = get(&gateway(), "/openapi.json").await.json();
+    let document = get(&gateway().await, "/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     let mut operations = 0;
     let mut ids = BTreeSet::new();
@@ -62,7 +62,7 @@ async fn the_document_lists_every_route_and_every_reference_leads_somewhere() {
 
 #[tokio::test]
 async fn the_page_shows_every_route_without_outside_assets() {
-    let page = get(&gateway(), "/v1/api-docs").await;
+    let page = get(&gateway().await, "/v1/api-docs").await;
     assert!(page.header("content-type").starts_with("text/html"));
     for route in table::routes() {
         assert!(page.text.contains(&format!("<code>{}</code>", route.path)), "{}", route.path);

@@ -1,0 +1,100 @@
+//! Compiled pipelines, ready for calls. A call takes one and keeps it; a change makes the next call take another.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+use tappass_pipeline::{CompileError, Pipeline, compile, compile_preset, preset_names};
+use tappass_store::{PipelineVersion, Store, StoreError};
+use uuid::Uuid;
+
+/// Why there is no such pipeline.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Neither a preset nor one of the organisation.
+    #[error("there is no pipeline `{0}`")]
+    Unknown(String),
+    /// It cannot be compiled. Says where and what to mend.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The compiler itself failed.
+    #[error("the pipeline compiler broke: {0}")]
+    Broken(String),
+}
+
+/// The presets, and the organisations' pipelines as they are asked for.
+pub struct Pipelines {
+    store: Store,
+    presets: Vec<Arc<Pipeline>>,
+    compiled: Cache<(Uuid, String), Arc<Pipeline>>,
+}
+
+impl Pipelines {
+    /// With all presets compiled.
+    ///
+    /// # Errors
+    /// A preset that does not compile: a bug.
+    pub fn new(store: Store, shared: bool) -> Result<Self, CompileError> {
+        let presets = preset_names().map(compile_preset).collect::<Result<_, _>>()?;
+        let mut cache = Cache::builder().max_capacity(1_000);
+        if shared {
+            // Another replica may have changed it: a call sees that within a second.
+            cache = cache.time_to_live(Duration::from_secs(1));
+        }
+        Ok(Self { store, presets, compiled: cache.build() })
+    }
+
+    /// The pipeline of that name: the organisation's own, else a preset.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub async fn get(&self, org_id: Uuid, name: &str) -> Result<Arc<Pipeline>, PipelineError> {
+        if let Some(preset) = self.preset(name) {
+            return Ok(preset.clone());
+        }
+        let key = (org_id, name.to_owned());
+        if let Some(pipeline) = self.compiled.get(&key) {
+            return Ok(pipeline);
+        }
+        let stored = self.store.pipelines().latest(org_id, name).await?;
+        let stored = stored.ok_or_else(|| PipelineError::Unknown(name.to_owned()))?;
+        let pipeline = self.compile(name, stored.version, stored.yaml).await?;
+        self.compiled.insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// A preset of that name. An organisation's pipeline cannot have it.
+    #[must_use]
+    pub fn preset(&self, name: &str) -> Option<&Arc<Pipeline>> {
+        self.presets.iter().find(|preset| preset.name == name)
+    }
+
+    /// All presets.
+    #[must_use]
+    pub fn presets(&self) -> &[Arc<Pipeline>] {
+        &self.presets
+    }
+
+    /// Compiles a text, away from the runtime: patterns take milliseconds.
+    ///
+    /// # Errors
+    /// [`PipelineError::Compile`] with the line and what to mend.
+    pub async fn compile(
+        &self,
+        name: &str,
+        version: i64,
+        yaml: String,
+    ) -> Result<Arc<Pipeline>, PipelineError> {
+        let name = name.to_owned();
+        let version = u32::try_from(version).unwrap_or(u32::MAX);
+        let done = tokio::task::spawn_blocking(move || compile(&name, version, &yaml)).await;
+        Ok(done.map_err(|e| PipelineError::Broken(e.to_string()))??)
+    }
+
+    /// The next call compiles the latest version again.
+    pub fn changed(&self, pipeline: &PipelineVersion) {
+        self.compiled.invalidate(&(pipeline.org_id, pipeline.name.clone()));
+    }
+}

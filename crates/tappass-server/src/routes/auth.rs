@@ -1,0 +1,215 @@
+//! People sign up, log in and out.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::{
+    Json,
+    extract::{FromRequest, Request, State},
+};
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tappass_audit::EventType;
+use tappass_identity::{AccountError, SignedIn, accounts::MAX_FAILURES};
+use tappass_model::{Role, clock::rfc3339};
+use tappass_store::{Org, User};
+use uuid::Uuid;
+
+use crate::{
+    body::{RawJson, typed},
+    caller::Caller,
+    error::ApiError,
+    middleware::client_address,
+    record::Change,
+    state::App,
+};
+
+/// `POST /auth/signup`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signup {
+    /// The address to log in with.
+    email: String,
+    /// At least twelve characters.
+    password: String,
+    /// The organisation's name.
+    org_name: String,
+}
+
+/// `POST /auth/login`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The address.
+    email: String,
+    /// The password.
+    password: String,
+}
+
+/// Someone who has just signed in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Session {
+    user: UserView,
+    org: OrgView,
+    session: SessionView,
+}
+
+/// A person.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UserView {
+    user_id: Uuid,
+    email: String,
+    role: Role,
+}
+
+/// An organisation.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OrgView {
+    org_id: Uuid,
+    name: String,
+}
+
+/// A session's token. Works as a bearer.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SessionView {
+    token: String,
+    expires_at: String,
+}
+
+/// `GET /auth/me`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Me {
+    /// Null for the admin key.
+    user: Option<UserView>,
+    /// Null for the admin key.
+    org: Option<OrgView>,
+    role: Role,
+    /// When the session ends; null for the admin key.
+    expires_at: Option<String>,
+}
+
+impl Session {
+    fn of(signed_in: &SignedIn) -> Self {
+        Self {
+            user: user_view(&signed_in.user, signed_in.role),
+            org: org_view(&signed_in.org),
+            session: SessionView {
+                token: signed_in.token.expose().to_owned(),
+                expires_at: rfc3339(signed_in.session.expires_at),
+            },
+        }
+    }
+}
+
+fn user_view(user: &User, role: Role) -> UserView {
+    UserView { user_id: user.user_id, email: user.email.clone(), role }
+}
+
+fn org_view(org: &Org) -> OrgView {
+    OrgView { org_id: org.org_id, name: org.name.clone() }
+}
+
+/// `POST /auth/signup`
+pub async fn signup(
+    State(app): State<App>,
+    crate::body::Json(new): crate::body::Json<Signup>,
+) -> Result<(StatusCode, Json<Session>), ApiError> {
+    let done = app.accounts.sign_up(&new.email, &new.password, &new.org_name).await?;
+    let details = json!({"signup": true, "org_name": done.org.name, "session_id": done.session.session_id});
+    app.changed(Change::by(EventType::Signin, done.org.org_id, &done.user.email).details(details)).await?;
+    Ok((StatusCode::CREATED, Json(Session::of(&done))))
+}
+
+/// `POST /auth/login`
+pub async fn login(State(app): State<App>, request: Request) -> Result<Json<Session>, ApiError> {
+    // Without a socket (tests of the routes alone) there is no address.
+    let from =
+        client_address(&request, &app.config.trusted_proxies).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let RawJson(bytes) = RawJson::from_request(request, &app).await?;
+    let given: Login = typed(&bytes)?;
+    match app.accounts.log_in(&given.email, &given.password, from).await {
+        Ok(done) => {
+            let details = json!({"from": from, "session_id": done.session.session_id});
+            app.changed(Change::by(EventType::Signin, done.org.org_id, &done.user.email).details(details))
+                .await?;
+            Ok(Json(Session::of(&done)))
+        }
+        Err(error) => {
+            failed_login(&app, &given.email, from, &error).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Recorded in the organisations of the account that was tried. Where there is none, there is no log to record it in.
+async fn failed_login(app: &App, email: &str, from: IpAddr, error: &AccountError) -> Result<(), ApiError> {
+    let locked = match error {
+        AccountError::Wrong => false,
+        AccountError::Locked { .. } => true,
+        _ => return Ok(()),
+    };
+    let Some(account) = app.store.users().credentials(email).await? else { return Ok(()) };
+    let details = json!({"from": from, "locked": locked});
+    for (org, _) in app.store.users().orgs(account.user.user_id).await? {
+        let change =
+            Change::by(EventType::SigninFailed, org.org_id, &account.user.email).details(details.clone());
+        app.changed(change).await?;
+    }
+    Ok(())
+}
+
+/// `POST /auth/logout`
+pub async fn logout(State(app): State<App>, caller: Caller) -> Result<StatusCode, ApiError> {
+    let Caller::Person(person) = caller else {
+        return Err(ApiError::bad_request("no_session", "The admin key has no session to end."));
+    };
+    app.accounts.log_out(&person).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /auth/refresh`: a new session for the one in use, which ends.
+pub async fn refresh(State(app): State<App>, caller: Caller) -> Result<Json<Session>, ApiError> {
+    let Caller::Person(person) = caller else {
+        return Err(ApiError::bad_request("no_session", "The admin key has no session to refresh."));
+    };
+    let renewed = app.accounts.renew(&person, person.org_id).await?.ok_or_else(ApiError::not_found)?;
+    Ok(Json(Session::of(&renewed)))
+}
+
+/// `GET /auth/me`
+pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Me>, ApiError> {
+    let Caller::Person(person) = caller else {
+        return Ok(Json(Me { user: None, org: None, role: Role::PlatformAdmin, expires_at: None }));
+    };
+    let org = app.store.orgs().get(person.org_id).await?;
+    Ok(Json(Me {
+        user: Some(UserView { user_id: person.user_id, email: person.email, role: person.role }),
+        org: org.as_ref().map(org_view),
+        role: person.role,
+        expires_at: Some(rfc3339(person.expires_at)),
+    }))
+}
+
+impl From<AccountError> for ApiError {
+    fn from(e: AccountError) -> Self {
+        match e {
+            AccountError::Email | AccountError::OrgName => {
+                Self::unprocessable("invalid_body", format!("{e}."))
+            }
+            AccountError::Password(_) => Self::unprocessable("weak_password", format!("{e}.")),
+            AccountError::Taken => Self::conflict("email_taken", format!("{e}.")),
+            AccountError::Wrong => Self::new(StatusCode::UNAUTHORIZED, "wrong_credentials", format!("{e}.")),
+            AccountError::Locked { retry_after } => {
+                let wait = retry_after.as_secs().max(1);
+                Self::too_many(
+                    wait,
+                    format!("{MAX_FAILURES} failed logins; try again in {} minutes.", wait.div_ceil(60)),
+                )
+            }
+            AccountError::NoOrg => Self::new(StatusCode::FORBIDDEN, "no_organisation", format!("{e}.")),
+            AccountError::Hash(e) => Self::internal(e),
+            AccountError::Store(e) => e.into(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `GET /admin/status`: what `tappass status` prints. Each check says how it is and what mends it.
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tappass_store::PageRequest;
+
+use crate::{caller::Caller, error::ApiError, scope::Scope, state::App};
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckState {
+    /// Not in use.
+    Off,
+    /// As it should be.
+    Pass,
+    /// Works, and should be looked at.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+/// One check.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Check {
+    /// What is checked.
+    name: &'static str,
+    state: CheckState,
+    /// How it is, in a sentence.
+    detail: String,
+    /// What mends it; null where nothing needs to.
+    hint: Option<String>,
+}
+
+/// All checks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Status {
+    /// The worst of the checks.
+    state: CheckState,
+    version: &'static str,
+    checks: Vec<Check>,
+}
+
+use CheckState::{Fail, Off, Pass, Warn};
+
+fn check(name: &'static str, state: CheckState, detail: impl Into<String>) -> Check {
+    Check { name, state, detail: detail.into(), hint: None }
+}
+
+impl Check {
+    fn hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+}
+
+/// `GET /admin/status`
+pub async fn status(State(app): State<App>, caller: Caller, scope: Result<Scope, ApiError>) -> Json<Status> {
+    let mut checks = vec![config(&app), server(&app), auth(&caller)];
+    match &scope {
+        Ok(scope) => {
+            checks.push(agents(&app, scope).await);
+            checks.push(pipelines(&app, scope).await);
+        }
+        Err(error) => {
+            let hint = "tappass init, or name the organisation with ?org_id=";
+            checks.push(check("agents", Warn, error.detail()).hint(hint));
+            checks.push(check("pipeline", Warn, error.detail()).hint(hint));
+        }
+    }
+    let parts = app.checks().await;
+    let part = |name: &'static str, hint: &str| match parts.get(name).map_or("off", String::as_str) {
+        "ok" => check(name, Pass, "answers"),
+        "off" => check(name, Off, "not in use"),
+        wrong => check(name, Fail, wrong).hint(hint),
+    };
+    checks.push(part("database", "look at the server's log, then at the database"));
+    checks.push(part("audit", "free disk space or mend the database, then look at the server's log"));
+    for name in ["opa", "spire", "license"] {
+        checks.push(check(name, Off, "not in use"));
+    }
+    let state = checks.iter().map(|c| c.state).max().unwrap_or(Pass);
+    Json(Status { state, version: env!("CARGO_PKG_VERSION"), checks })
+}
+
+fn config(app: &App) -> Check {
+    let (host, storage) = (app.config.host, app.config.storage.health_name());
+    let detail = format!("listens on {host}, keeps its data in storage `{storage}`");
+    if storage == "memory" {
+        return check("config", Warn, format!("{detail}: gone when the server stops"))
+            .hint("tappass up --storage local");
+    }
+    check("config", Pass, detail)
+}
+
+fn server(app: &App) -> Check {
+    let up = app.life.started.elapsed().as_secs();
+    check("server", Pass, format!("version {}, up for {up} s", env!("CARGO_PKG_VERSION")))
+}
+
+fn auth(caller: &Caller) -> Check {
+    match caller {
+        Caller::Admin => check("auth", Pass, "signed in with the admin key"),
+        Caller::Person(person) => check("auth", Pass, format!("signed in as {}", person.email)),
+        Caller::Agent(agent) => check("auth", Pass, format!("an agent's key: {}", agent.agent_id)),
+    }
+}
+
+async fn agents(app: &App, scope: &Scope) -> Check {
+    // Enough to say; who has more agents than a page knows it.
+    match app.store.agents().list(scope.org_id, &PageRequest { limit: 500, cursor: None }).await {
+        Ok(page) if page.items.is_empty() => check("agents", Warn, "none is registered")
+            .hint("tappass agents add --name my-agent --preset starter"),
+        Ok(page) => {
+            let enforced = page.items.iter().filter(|agent| agent.settings.floor.acts()).count();
+            let more = if page.next.is_some() { " or more" } else { "" };
+            check("agents", Pass, format!("{}{more} registered, {enforced} enforced", page.items.len()))
+        }
+        Err(error) => check("agents", Fail, ApiError::from(error).detail()).hint("look at the database"),
+    }
+}
+
+async fn pipelines(app: &App, scope: &Scope) -> Check {
+    let page = match app.store.agents().list(scope.org_id, &PageRequest { limit: 500, cursor: None }).await {
+        Ok(page) => page,
+        Err(error) => {
+            return check("pipeline", Fail, ApiError::from(error).detail()).hint("look at the database");
+        }
+    };
+    let mut names: Vec<String> = page.items.into_iter().map(|agent| agent.settings.pipeline).collect();
+    names.sort();
+    names.dedup();
+    for name in &names {
+        if let Err(error) = app.pipelines.get(scope.org_id, name).await {
+            let hint = "tappass gov pipelines, then tappass gov assign AGENT --pipeline P";
+            return check("pipeline", Fail, format!("{name}: {error}")).hint(hint);
+        }
+    }
+    let detail = if names.is_empty() {
+        "none is assigned yet".to_owned()
+    } else {
+        format!("in use: {}", names.join(", "))
+    };
+    check("pipeline", Pass, detail)
+}

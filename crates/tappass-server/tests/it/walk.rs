@@ -1,0 +1,214 @@
+//! Every route of the table × everyone who might call it, and × the ids of a foreign organisation.
+
+use axum::body::Body;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tappass_model::Role;
+use tappass_server::router::{Auth, Route, table};
+use uuid::Uuid;
+
+use crate::{
+    client::{ADMIN_KEY, Answer, ask, request},
+    world::{PASSWORD, ROLES, Things, World, login},
+};
+
+/// The path of a route with its names filled in.
+fn fill(route: &Route, things: &Things) -> String {
+    let pipeline = if route.method == Method::GET { &things.pipeline } else { "walked" };
+    route
+        .path
+        .replace("{agent}", &things.agent_uuid)
+        .replace("{key}", &things.key_id)
+        .replace("{name}", pipeline)
+        .replace("{event}", &things.event_id)
+}
+
+/// A body that a route accepts. A route that takes one and is not here fails the walk.
+fn example(route: &Route, email: &str) -> Value {
+    let fresh = Uuid::from_u128(rand()).simple().to_string();
+    match route.path {
+        "/auth/signup" => {
+            json!({"email": format!("{fresh}@new.example"), "password": PASSWORD, "org_name": "new"})
+        }
+        "/auth/login" => json!({"email": email, "password": PASSWORD}),
+        "/agents/register" | "/admin/agents" => json!({"agent_id": format!("walked-{fresh}")}),
+        "/agents/{agent}" if route.method == Method::PATCH => json!({"description": "changed"}),
+        "/agents/{agent}/pipeline" => json!({"pipeline": "starter"}),
+        "/pipelines/{name}" if route.method == Method::PUT => json!({"preset": "starter"}),
+        "/chat/completions" => {
+            json!({"model": "builtin/echo", "messages": [{"role": "user", "content": "Hello"}]})
+        }
+        _ => {
+            assert!(
+                route.body.is_none(),
+                "{} {} takes a body: give it an example here",
+                route.method,
+                route.path
+            );
+            Value::Null
+        }
+    }
+}
+
+fn rand() -> u128 {
+    use std::hash::{BuildHasher, RandomState};
+    u128::from(RandomState::new().hash_one(0)) << 64 | u128::from(RandomState::new().hash_one(1))
+}
+
+/// The status only: a stream has no end to read to.
+async fn status(world: &World, token: Option<&str>, route: &Route, uri: &str, body: &Value) -> StatusCode {
+    let mut built = request(route.method.clone(), uri);
+    if let Some(token) = token {
+        built = built.header("authorization", format!("Bearer {token}"));
+    }
+    let body = if body.is_null() {
+        Body::empty()
+    } else {
+        built = built.header("content-type", "application/json");
+        Body::from(body.to_string())
+    };
+    world.gateway.call(built.body(body).expect("a request")).await.status()
+}
+
+#[tokio::test]
+async fn every_route_lets_in_whom_it_should_and_nobody_else() {
+    let world = World::new().await;
+    let mut sessions = world.ours.sessions(&world.gateway).await;
+    let admin_email = &world.ours.emails[3];
+    for route in table::routes() {
+        let name = format!("{} {}", route.method, route.path);
+        // Fresh for each call: some of the routes remove what they are given.
+        let things = world.ours.things(&world.gateway).await;
+        let (uri, body) = (fill(&route, &things), || example(&route, admin_email));
+        let anonymous = status(&world, None, &route, &uri, &body()).await;
+        if matches!(route.auth, Auth::Open | Auth::Public) {
+            assert!(anonymous.is_success(), "{name}: anonymous {anonymous}");
+            continue;
+        }
+        assert_eq!(anonymous, 401, "{name}: anonymous");
+        for wrong in ["", "tp_wrong", "tps_wrong", &"x".repeat(5000), &things.api_key[..20]] {
+            assert_eq!(status(&world, Some(wrong), &route, &uri, &body()).await, 401, "{name}: {wrong:.20}");
+        }
+        let agent = status(&world, Some(&things.api_key), &route, &uri, &body()).await;
+        let Auth::Person(least) = route.auth else {
+            assert!(agent.is_success(), "{name}: agent {agent}");
+            assert_eq!(
+                status(&world, Some(ADMIN_KEY), &route, &uri, &body()).await,
+                403,
+                "{name}: admin key"
+            );
+            continue;
+        };
+        assert_eq!(agent, 403, "{name}: agent");
+        for (i, role) in ROLES.into_iter().enumerate() {
+            let things = world.ours.things(&world.gateway).await;
+            let uri = fill(&route, &things);
+            let found = status(&world, Some(&sessions[i]), &route, &uri, &body()).await;
+            if role >= least {
+                assert!(found.is_success(), "{name}: {role:?} {found}");
+            } else {
+                assert_eq!(found, 403, "{name}: {role:?}");
+            }
+            if route.path.starts_with("/auth/") {
+                sessions[i] = login(&world.gateway, &world.ours.emails[i]).await;
+            }
+        }
+        if least == Role::PlatformAdmin {
+            assert!(
+                status(&world, Some(ADMIN_KEY), &route, &uri, &body()).await.is_success(),
+                "{name}: admin key"
+            );
+        }
+    }
+}
+
+/// Routes that act on no organisation's things.
+const UNSCOPED: [&str; 7] = [
+    "/metrics",
+    "/admin/metrics",
+    "/admin/status",
+    "/auth/logout",
+    "/auth/refresh",
+    "/auth/me",
+    "/api/providers",
+];
+
+#[tokio::test]
+async fn a_foreign_id_is_as_good_as_none() {
+    let world = World::new().await;
+    let foreign = world.ours.things(&world.gateway).await;
+    world.theirs.things(&world.gateway).await;
+    let id = world.gateway.app().ids.uuid().to_string();
+    let none = Things {
+        agent_id: "nobody".to_owned(),
+        agent_uuid: id.clone(),
+        key_id: id.clone(),
+        pipeline: "nothing".to_owned(),
+        event_id: id,
+        ..foreign.clone()
+    };
+    let them = &world.theirs.admin;
+    let mut walked = 0;
+    for route in table::routes() {
+        let name = format!("{} {}", route.method, route.path);
+        let Auth::Person(_) = route.auth else { continue };
+        if !UNSCOPED.contains(&route.path) {
+            let uri = format!("{}?org_id={}", fill(&route, &foreign), world.ours.org_id);
+            let body = example(&route, "");
+            assert_eq!(
+                status(&world, Some(them), &route, &uri, &body).await,
+                404,
+                "{name}: another organisation"
+            );
+        }
+        // What `PUT /pipelines/{name}` writes is one's own, whatever others have by that name.
+        if !route.path.contains('{') || (route.method == Method::PUT && route.path == "/pipelines/{name}") {
+            continue;
+        }
+        let body = example(&route, "");
+        let (theirs, nobodys) = (fill(&route, &foreign), fill(&route, &none));
+        let theirs = ask(&world.gateway, them, route.method.clone(), &theirs, body.clone()).await;
+        let nobodys = ask(&world.gateway, them, route.method.clone(), &nobodys, body).await;
+        assert_eq!((theirs.status.as_u16(), theirs.problem()), (404, nobodys.problem()), "{name}");
+        walked += 1;
+    }
+    assert!(walked >= 10, "{walked} routes have ids");
+    let again = ask(
+        &world.gateway,
+        &world.ours.admin,
+        Method::GET,
+        &format!("/agents/{}", foreign.agent_id),
+        Value::Null,
+    )
+    .await;
+    assert_eq!(again.status, 200, "it is still there for its own people");
+}
+
+#[tokio::test]
+async fn lists_and_exports_hold_ones_own_only() {
+    let world = World::new().await;
+    let foreign = world.ours.things(&world.gateway).await;
+    let own = world.theirs.things(&world.gateway).await;
+    let read = |uri: &'static str| {
+        let world = &world;
+        async move {
+            let built =
+                request(Method::GET, uri).header("authorization", format!("Bearer {}", world.theirs.admin));
+            let response = world.gateway.call(built.body(Body::empty()).expect("a request")).await;
+            let (parts, body) = response.into_parts();
+            let text =
+                String::from_utf8_lossy(&body.collect().await.expect("a body").to_bytes()).into_owned();
+            Answer { status: parts.status, headers: parts.headers, text }
+        }
+    };
+    for uri in ["/agents", "/pipelines", "/audit", "/audit/export", "/audit/verify", "/admin/status"] {
+        let answer = read(uri).await;
+        assert_eq!(answer.status, 200, "{uri}");
+        for secret in [&foreign.agent_id, &foreign.agent_uuid, &foreign.pipeline, &world.ours.org_id] {
+            assert!(!answer.text.contains(secret.as_str()), "{uri} shows {secret}");
+        }
+    }
+    assert!(read("/agents").await.text.contains(&own.agent_id));
+    assert!(read("/audit").await.text.contains(&own.agent_id));
+}

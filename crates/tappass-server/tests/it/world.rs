@@ -1,0 +1,119 @@
+//! Two organisations with people of every role, agents, keys, a pipeline, events.
+
+use http::Method;
+use serde_json::{Value, json};
+use tappass_identity::Passwords;
+use tappass_model::Role;
+use tappass_server::{App, Config, Gateway, Limits};
+use tappass_store::{Credentials, User};
+use uuid::Uuid;
+
+use crate::client::{ask, config, setup};
+
+pub const PASSWORD: &str = "correct horse battery staple";
+pub const ROLES: [Role; 4] = [Role::Member, Role::Auditor, Role::Developer, Role::OrgAdmin];
+
+pub struct World {
+    pub gateway: Gateway,
+    pub ours: Org,
+    pub theirs: Org,
+}
+
+pub struct Org {
+    pub org_id: String,
+    pub admin: String,
+    pub name: &'static str,
+    /// One e-mail address for each of `ROLES`.
+    pub emails: Vec<String>,
+}
+
+/// What the ids in a path can stand for.
+#[derive(Debug, Clone)]
+pub struct Things {
+    pub agent_id: String,
+    pub agent_uuid: String,
+    pub api_key: String,
+    pub key_id: String,
+    pub pipeline: String,
+    pub event_id: String,
+}
+
+pub async fn app() -> App {
+    let limits = Limits { anonymous_per_minute: 1_000_000, ..Limits::default() };
+    Box::pin(App::open(setup(Config { limits, ..config() }))).await.expect("opens").0
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let gateway = Gateway::new(app().await);
+        let hash = Passwords::default().hash(PASSWORD).await.expect("hashes");
+        let ours = Org::new(&gateway, "ours", &hash).await;
+        let theirs = Org::new(&gateway, "theirs", &hash).await;
+        Self { gateway, ours, theirs }
+    }
+}
+
+impl Org {
+    async fn new(gateway: &Gateway, name: &'static str, hash: &str) -> Self {
+        let admin_email = format!("org_admin@{name}.example");
+        let body = json!({"email": admin_email, "password": PASSWORD, "org_name": name});
+        let made = ask(gateway, "", Method::POST, "/auth/signup", body).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let made = made.json();
+        let org_id = made["org"]["org_id"].as_str().expect("an id").to_owned();
+        let app = gateway.app();
+        let mut emails = Vec::new();
+        for role in [Role::Member, Role::Auditor, Role::Developer] {
+            let email = format!("{}@{name}.example", format!("{role:?}").to_lowercase());
+            let user = User { user_id: app.ids.uuid(), email: email.clone(), created_at: app.clock.now() };
+            let new = Credentials { user, password_hash: hash.to_owned() };
+            let org: Uuid = org_id.parse().expect("a UUID");
+            assert!(app.store.users().create(org, &new, role).await.expect("made"));
+            emails.push(email);
+        }
+        emails.push(admin_email);
+        let admin = made["session"]["token"].as_str().expect("a token").to_owned();
+        Self { org_id, admin, name, emails }
+    }
+
+    /// A session's token for each of `ROLES`.
+    pub async fn sessions(&self, gateway: &Gateway) -> Vec<String> {
+        let mut tokens = Vec::new();
+        for email in &self.emails {
+            tokens.push(login(gateway, email).await);
+        }
+        tokens
+    }
+
+    /// A new agent with two keys, and what else a path may name.
+    pub async fn things(&self, gateway: &Gateway) -> Things {
+        let agent_id = format!("agent-{}", gateway.app().ids.uuid().simple());
+        let made =
+            ask(gateway, &self.admin, Method::POST, "/agents/register", json!({"agent_id": agent_id})).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let agent = made.json();
+        let detail =
+            ask(gateway, &self.admin, Method::GET, &format!("/agents/{agent_id}"), Value::Null).await.json();
+        let pipeline = format!("own-{}", self.name);
+        let file = json!({"preset": "starter"});
+        let put = ask(gateway, &self.admin, Method::PUT, &format!("/pipelines/{pipeline}"), file).await;
+        assert!(put.status.is_success(), "{put:?}");
+        let events = ask(gateway, &self.admin, Method::GET, "/audit?limit=1", Value::Null).await.json();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        Things {
+            agent_id,
+            agent_uuid: text(&agent["agent_uuid"]),
+            api_key: text(&agent["api_key"]),
+            key_id: text(&detail["keys"][0]["key_id"]),
+            pipeline,
+            event_id: text(&events["items"][0]["event_id"]),
+        }
+    }
+}
+
+pub async fn login(gateway: &Gateway, email: &str) -> String {
+    let body = json!({"email": email, "password": PASSWORD});
+    let done = ask(gateway, "", Method::POST, "/auth/login", body).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    done.json()["session"]["token"].as_str().expect("a token").to_owned()
+}
