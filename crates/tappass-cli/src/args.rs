@@ -1,0 +1,79 @@
+//! What can be typed. Every command is here; its own arguments are in its file in `commands`.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{agents, audit, chat, completions, down, gov, login, logs, run, status, up};
+
+/// The gateway that every call of a company's AI agents passes through.
+#[derive(Debug, Parser)]
+#[command(name = "tappass", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub target: Target,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the server
+    Up(up::Up),
+    /// Stop the server, data kept
+    Down(down::Down),
+    /// Agents, their state and their keys
+    #[command(subcommand)]
+    Agents(agents::Agents),
+    /// What is governed, and how
+    #[command(subcommand)]
+    Gov(gov::Gov),
+    /// Verify, export and seal the audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// One governed call from the terminal
+    Chat(chat::Chat),
+    /// Run a program with its model calls going through the gateway
+    Run(run::Run),
+    /// Write the shell's completion script to stdout
+    Completions(completions::Completions),
+    /// How the gateway is: each part, the likely cause, the command that mends it
+    Status(status::Status),
+    /// The audit trail, live with -f
+    Logs(logs::Logs),
+    /// Make an account and an organisation
+    Signup(login::Signup),
+    /// Sign in
+    Login(login::Login),
+    /// Sign out
+    Logout,
+}
+
+/// Who uses which commands: the headings of the help. A test keeps it complete.
+pub const GROUPS: [(&str, &[&str]); 5] = [
+    ("Run the gateway", &["up", "down", "agents"]),
+    ("Govern", &["gov"]),
+    ("Audit", &["audit"]),
+    ("Build", &["chat", "run", "completions"]),
+    ("Everyone", &["status", "logs", "signup", "login", "logout"]),
+];
+
+/// Whom to ask.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Target {
+    /// The server to ask [env: TAPPASS_URL] [default: the one signed in to, else http://127.0.0.1:9620]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Server")]
+    pub server: Option<String>,
+    /// The organisation to act in, by its UUID, for those who may in several
+    #[arg(long, global = true, value_name = "UUID", help_heading = "Server")]
+    pub org: Option<String>,
+}
+
+/// How a read is printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Format {
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,136 @@
+//! `tappass gov`: what is governed, and how.
+
+use clap::Subcommand;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    args::Format,
+    client::Client,
+    error::Exit,
+    output::Out,
+    prompt, safe,
+    table::{Table, cell},
+};
+
+/// What is governed, and how
+#[derive(Debug, Subcommand)]
+pub enum Gov {
+    /// All pipelines
+    Pipelines(Format),
+    /// One pipeline, step by step
+    Pipeline {
+        /// Its name
+        name: String,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Put an agent under a pipeline
+    Assign {
+        /// The agent's id or UUID
+        agent: String,
+        /// The pipeline's name
+        #[arg(long, value_name = "NAME")]
+        pipeline: String,
+    },
+    /// From now on block and mask what the pipeline says; the agent cannot ask for less
+    Enforce {
+        /// The agent's id or UUID
+        agent: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Back to the pilot: record what would happen, change nothing
+    Observe {
+        /// The agent's id or UUID
+        agent: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+impl Gov {
+    pub(crate) async fn run(self, client: &Client, out: &mut Out) -> anyhow::Result<Exit> {
+        match self {
+            Self::Pipelines(format) => pipelines(client, format, out).await?,
+            Self::Pipeline { name, format } => pipeline(client, &name, format, out).await?,
+            Self::Assign { agent, pipeline } => {
+                let body = json!({"pipeline": pipeline});
+                client.call(Method::PUT, &["agents", &agent, "pipeline"], &[], Some(&body)).await?;
+                out.note(&format!("{} is under the pipeline {}", safe::text(&agent), safe::text(&pipeline)));
+            }
+            Self::Enforce { agent, yes } => {
+                let name = safe::text(&agent);
+                if !yes {
+                    prompt::confirm(&format!("Block and mask the calls of {name} from now on?"), "--yes")?;
+                }
+                set(client, &agent, "enforce").await?;
+                out.note(&format!("{name} is in mode enforce, floor enforce: detections are acted on, and callers cannot ask for less"));
+            }
+            Self::Observe { agent, yes } => {
+                let name = safe::text(&agent);
+                if !yes {
+                    prompt::confirm(&format!("Stop blocking and masking the calls of {name}?"), "--yes")?;
+                }
+                set(client, &agent, "observe").await?;
+                out.note(&format!(
+                    "{name} is in mode observe, floor observe: everything is recorded, nothing is changed"
+                ));
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+async fn set(client: &Client, agent: &str, mode: &str) -> anyhow::Result<()> {
+    let body = json!({"mode": mode, "floor": mode});
+    client.call(Method::PATCH, &["agents", agent], &[], Some(&body)).await?;
+    Ok(())
+}
+
+async fn pipelines(client: &Client, format: Format, out: &mut Out) -> anyhow::Result<()> {
+    let pipelines = client.list(&["pipelines"], &[]).await?;
+    if format.json {
+        return Ok(out.json(&Value::Array(pipelines))?);
+    }
+    let mut table = Table::new(["pipeline", "preset", "version", "hash"]);
+    for pipeline in &pipelines {
+        table.row([
+            cell(pipeline, "name"),
+            cell(pipeline, "preset"),
+            cell(pipeline, "version"),
+            short(pipeline),
+        ]);
+    }
+    Ok(out.table(&table, "no pipelines")?)
+}
+
+async fn pipeline(client: &Client, name: &str, format: Format, out: &mut Out) -> anyhow::Result<()> {
+    let pipeline = client.get(&["pipelines", name], &[]).await?;
+    if format.json {
+        return Ok(out.json(&pipeline)?);
+    }
+    let head = ["name", "preset", "version"].map(|f| safe::text(&cell(&pipeline, f)));
+    out.line(&format!(
+        "{} · preset {} · version {} · hash {}\n",
+        head[0],
+        head[1],
+        head[2],
+        safe::text(&short(&pipeline))
+    ))?;
+    let mut table = Table::new(["#", "step", "phase", "category", "on", "what it does"]);
+    for step in pipeline.get("steps").and_then(Value::as_array).into_iter().flatten() {
+        table.row(
+            ["position", "id", "phase", "category", "enabled", "summary"].map(|field| cell(step, field)),
+        );
+    }
+    Ok(out.table(&table, "it has no steps")?)
+}
+
+/// The beginning of a pipeline's hash: enough to tell two apart.
+fn short(pipeline: &Value) -> String {
+    cell(pipeline, "hash").chars().take(12).collect()
+}

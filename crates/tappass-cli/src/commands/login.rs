@@ -1,0 +1,108 @@
+//! `tappass signup`, `login` and `logout`: a person's session, kept in the configuration file.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::find;
+use crate::{
+    args::Target,
+    client::Client,
+    error::{CliError, Exit},
+    output::Out,
+    prompt, safe, settings,
+};
+
+/// Make an account and an organisation
+#[derive(Debug, Args)]
+pub struct Signup {
+    /// Your e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// The organisation's name [default: what follows the @ of the address]
+    #[arg(long, value_name = "NAME")]
+    org: Option<String>,
+}
+
+/// Sign in
+#[derive(Debug, Args)]
+pub struct Login {
+    /// Your e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+}
+
+impl Signup {
+    pub(crate) async fn run(self, target: &Target, out: &mut Out) -> anyhow::Result<Exit> {
+        let client = nobody(target)?;
+        let email = email(self.email)?;
+        let org = self.org.unwrap_or_else(|| email.rsplit('@').next().unwrap_or(&email).to_owned());
+        let password = prompt::secret("Password", true)?;
+        let body = json!({"email": email, "password": password, "org_name": org});
+        let answer = client.post(&["auth", "signup"], &body).await?;
+        keep(&client, &answer, out)
+    }
+}
+
+impl Login {
+    pub(crate) async fn run(self, target: &Target, out: &mut Out) -> anyhow::Result<Exit> {
+        let client = nobody(target)?;
+        let email = email(self.email)?;
+        let password = prompt::secret("Password", false)?;
+        let answer = client.post(&["auth", "login"], &json!({"email": email, "password": password})).await?;
+        keep(&client, &answer, out)
+    }
+}
+
+/// Ends the session, on the server and here.
+pub(crate) async fn logout(target: &Target, out: &mut Out) -> anyhow::Result<Exit> {
+    let file = settings::file(&settings::env);
+    let saved = settings::saved(&file)?;
+    let Some(token) = saved.token else {
+        out.note("not signed in");
+        return Ok(Exit::Done);
+    };
+    let mut settings = find(&Target { server: target.server.clone().or(saved.url), org: None })?;
+    settings.token = Some(settings::Token { secret: token, origin: file.display().to_string() });
+    let ended = Client::new(settings)?.post(&["auth", "logout"], &json!({})).await;
+    settings::save(&file, "client", &[("token", None), ("expires_at", None)])?;
+    match ended {
+        // A session that has ended already is what was wanted.
+        Ok(_) | Err(CliError { exit: Exit::Denied, .. }) => out.note("signed out"),
+        Err(e) => {
+            return Err(CliError {
+                what: format!("the token is gone from here, but the server was not told: {}", e.what),
+                ..e
+            }
+            .into());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// A client that shows no token: whoever signs in is nobody yet.
+fn nobody(target: &Target) -> anyhow::Result<Client> {
+    let mut settings = find(target)?;
+    settings.token = None;
+    Client::new(settings)
+}
+
+fn email(given: Option<String>) -> anyhow::Result<String> {
+    given.map_or_else(|| prompt::line("E-mail", "--email ADDRESS"), Ok)
+}
+
+fn keep(client: &Client, answer: &Value, out: &mut Out) -> anyhow::Result<Exit> {
+    let text = |path: &str| answer.pointer(path).and_then(Value::as_str);
+    let token = text("/session/token").ok_or_else(|| CliError::failed("the server gave no session"))?;
+    let file = settings::file(&settings::env);
+    let url = client.settings().url.as_str().trim_end_matches('/');
+    let keys = [("url", Some(url)), ("token", Some(token)), ("expires_at", text("/session/expires_at"))];
+    settings::save(&file, "client", &keys)?;
+    let who = safe::text(text("/user/email").unwrap_or("you"));
+    let org =
+        text("/org/name").map(|name| format!(", organisation {}", safe::text(name))).unwrap_or_default();
+    out.note(&format!("signed in to {url} as {who}{org}; the session is kept in {}", file.display()));
+    if settings::env("TAPPASS_TOKEN").is_some() {
+        out.warn("TAPPASS_TOKEN is set and goes before this session");
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,194 @@
+//! Where a command writes: data to stdout, messages to stderr. Colour goes where a terminal reads it and
+//! `NO_COLOR` is not set; everywhere else it is stripped.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstream::AutoStream;
+use serde_json::Value;
+
+use crate::{safe, table::Table};
+
+/// A style: the escape that begins it. [`RESET`] ends it.
+pub mod style {
+    /// For headings.
+    pub const BOLD: &str = "\x1b[1m";
+    /// For what matters less.
+    pub const DIM: &str = "\x1b[2m";
+    /// For what is wrong.
+    pub const RED: &str = "\x1b[31m";
+    /// For what is well.
+    pub const GREEN: &str = "\x1b[32m";
+    /// For what needs a look.
+    pub const YELLOW: &str = "\x1b[33m";
+    /// Back to plain.
+    pub const RESET: &str = "\x1b[0m";
+}
+use style::{DIM, RED, RESET, YELLOW};
+
+/// The two streams of a command.
+pub struct Out {
+    stdout: Box<dyn Write + Send>,
+    stderr: Box<dyn Write + Send>,
+    width: Option<u16>,
+}
+
+impl Out {
+    /// The process's own.
+    #[must_use]
+    pub fn terminal() -> Self {
+        let width = if io::stdout().is_terminal() { comfy_table::Table::new().width() } else { None };
+        Self {
+            stdout: Box::new(AutoStream::auto(io::stdout())),
+            stderr: Box::new(AutoStream::auto(io::stderr())),
+            width,
+        }
+    }
+
+    /// Data: a line to stdout. What comes from a server must have passed [`safe`].
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn line(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.stdout, "{line}")
+    }
+
+    /// Data that is not a whole line yet.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn piece(&mut self, piece: &str) -> io::Result<()> {
+        self.stdout.write_all(piece.as_bytes())?;
+        self.stdout.flush()
+    }
+
+    /// Data as it is: for what is not looked at but kept.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stdout.write_all(bytes)
+    }
+
+    /// Data as indented JSON.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn json(&mut self, value: &Value) -> io::Result<()> {
+        self.line(&safe::json(&format!("{value:#}")))
+    }
+
+    /// One line of NDJSON.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn ndjson(&mut self, value: &Value) -> io::Result<()> {
+        self.line(&safe::json(&value.to_string()))
+    }
+
+    /// Data as a table that fits the terminal. An empty one is a message.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn table(&mut self, table: &Table, none: &str) -> io::Result<()> {
+        if table.is_empty() {
+            self.note(none);
+            return Ok(());
+        }
+        let text = table.render(self.width);
+        self.line(&text)
+    }
+
+    /// A message to stderr.
+    pub fn note(&mut self, message: &str) {
+        // A message that cannot be written has nobody to tell.
+        let _ = writeln!(self.stderr, "{message}");
+    }
+
+    /// A message to stderr about something that needs a look.
+    pub fn warn(&mut self, message: &str) {
+        self.note(&format!("{YELLOW}warning{RESET}: {message}"));
+    }
+
+    /// What went wrong, to stderr.
+    pub fn error(&mut self, message: &str) {
+        self.note(&format!("{RED}error{RESET}: {message}"));
+    }
+
+    /// What to do about it, to stderr.
+    pub fn mend(&mut self, message: &str) {
+        self.note(&format!("{DIM}  →{RESET} {message}"));
+    }
+}
+
+/// What a test's [`Out`] was told.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub struct Captured(std::sync::Arc<[capture::Buffer; 2]>);
+
+#[cfg(test)]
+mod capture {
+    use std::{io, sync::Mutex};
+
+    #[derive(Default)]
+    pub struct Buffer(pub Mutex<Vec<u8>>);
+
+    pub struct Writer(pub std::sync::Arc<[Buffer; 2]>, pub usize);
+
+    impl io::Write for Writer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0[self.1].0.lock().expect("not poisoned").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+impl Captured {
+    fn text(&self, stream: usize) -> String {
+        String::from_utf8(self.0[stream].0.lock().expect("not poisoned").clone()).expect("UTF-8")
+    }
+
+    /// What went to stdout, colours stripped.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.text(0)
+    }
+
+    /// What went to stderr, colours stripped.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.text(1)
+    }
+}
+
+#[cfg(test)]
+impl Out {
+    /// One that keeps what it is told, as a pipe would get it.
+    #[must_use]
+    pub fn captured() -> (Self, Captured) {
+        let captured = Captured::default();
+        let stream = |n| {
+            let writer: Box<dyn Write + Send> = Box::new(capture::Writer(captured.0.clone(), n));
+            Box::new(anstream::StripStream::new(writer))
+        };
+        (Self { stdout: stream(0), stderr: stream(1), width: None }, captured)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_and_messages_go_apart() {
+        let (mut out, printed) = Out::captured();
+        out.json(&serde_json::json!({"name": "a\u{1b}[31m\u{9b}"})).expect("written");
+        out.ndjson(&serde_json::json!([1, 2])).expect("written");
+        out.warn("careful");
+        assert_eq!(printed.stdout(), "{\n  \"name\": \"a\\u001b[31m\\u009b\"\n}\n[1,2]\n");
+        assert_eq!(printed.stderr(), "warning: careful\n");
+    }
+}
