@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import double as stand_in
 import pytest
+
+import double as stand_in
+import real
 
 
 @pytest.fixture(autouse=True)
@@ -25,3 +27,17 @@ def anyio_backend() -> str:
 def double() -> Iterator[stand_in.Double]:
     with stand_in.running() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.Gateway]:
+    with real.running(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture
+def gateway(_gateway: real.Gateway) -> real.Gateway:
+    """The gateway, with a provider that has seen nothing yet."""
+    _gateway.provider.requests.clear()
+    _gateway.provider.answers.clear()
+    return _gateway

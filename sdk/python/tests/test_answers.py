@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import double as stand_in
 import openai
 import pytest
-from double import Answer, Double, chunk, completion, decision
 from pydantic import BaseModel
+
+import double as stand_in
+from double import Answer, Double, chunk, completion, decision
 from tappass import (
     Agent,
     ApprovalRequired,

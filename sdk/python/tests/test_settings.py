@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tappass import Agent, AsyncAgent, ConfigurationError, TapPassError
 from tappass.flags import check, header, parse
 
