@@ -57,10 +57,9 @@ class Gateway:
         return agent
 
     def events(self, agent: dict[str, Any]) -> list[dict[str, Any]]:
-        """What the audit log has of an agent's calls, the newest first."""
-        page = self.ask("GET", f"/audit?agent_id={agent['agent_id']}&event_type=llm_call&limit=100")
-        events: list[dict[str, Any]] = page["events"]
-        return events
+        """What the audit log has of an agent's model calls, the newest first."""
+        page = self.ask("GET", f"/audit?agent_id={agent['agent_id']}&limit=100")
+        return [event for event in page["items"] if event["event_type"].startswith("llm_call")]
 
 
 def program() -> Path:
