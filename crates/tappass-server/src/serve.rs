@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Overrides, load},
     listen::{Connections, bind},
     logging,
-    router::Gateway,
+    router::{Gateway, Route, table},
     state::{App, Setup},
 };
 
@@ -47,12 +47,20 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub async fn start_with(setup: Setup) -> anyhow::Result<Running> {
+        Self::start_routes(setup, table::routes()).await
+    }
+
+    /// Starts with other routes than the table's: for tests of what surrounds them.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_routes(setup: Setup, routes: Vec<Route>) -> anyhow::Result<Running> {
         // The port first: of two that start at once, the second must not touch the data.
         let listener = bind(setup.config.host, setup.config.port).await?;
         let addr = listener.local_addr().context("the listener has no address")?;
         let (app, created) = Box::pin(App::open(setup)).await?;
         app.life.tasks.spawn(app.clone().housekeeping());
-        let connections = Connections::new(Gateway::new(app.clone()));
+        let connections = Connections::new(Gateway::with_routes(app.clone(), routes));
         let accepting = TaskTracker::new();
         accepting.spawn(connections.clone().accept(listener));
         tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), storage = app.config.storage.health_name(), "listening");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tappass_server::{
     ApiError, Config, Gateway, Limits,
     body::Json,
+    middleware::Peer,
     router::{Auth, Route},
 };
 
@@ -156,4 +157,28 @@ async fn bad_input_gets_its_status_and_a_sentence() {
         assert_eq!((answer.status.as_u16(), problem["code"].as_str()), (status, Some(code)), "{problem}");
         assert!(problem["detail"].as_str().is_some_and(|d| d.contains(hint)), "{problem}");
     }
+}
+
+#[tokio::test]
+async fn an_address_without_credentials_asks_at_a_limited_rate() {
+    let limits = Limits { anonymous_per_minute: 4, ..Limits::default() };
+    let routes = vec![
+        Route::new(Method::GET, "/public", Auth::Public, || async { "fine" }, "Answers"),
+        Route::new(Method::GET, "/health/live", Auth::Open, || async { "alive" }, "Answers"),
+    ];
+    let gateway = with_routes(Config { limits, ..config() }, routes).await;
+    let from = |last: u8, path: &'static str| {
+        let mut built = request(Method::GET, path).body(Body::empty()).expect("a request");
+        built.extensions_mut().insert(Peer(([192, 0, 2, last], 1).into()));
+        send(&gateway, built)
+    };
+    assert_eq!(
+        (from(1, "/public").await.status, from(1, "/public").await.status),
+        (StatusCode::OK, StatusCode::OK)
+    );
+    let refused = from(1, "/public").await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (429, &json!("rate_limited")));
+    assert!(refused.header("retry-after").parse::<u64>().is_ok_and(|s| (1..=60).contains(&s)));
+    assert_eq!(from(2, "/public").await.status, 200, "another address is not concerned");
+    assert_eq!(from(1, "/health/live").await.status, 200);
 }

@@ -1,13 +1,14 @@
 //! The server with its port, from start to end.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::body::Body;
+use axum::{body::Body, extract::State};
 use bytes::Bytes;
+use futures_util::stream;
 use http::Method;
 use tappass_server::{
-    Config, Server, Setup, Storage,
-    listen::{Connections, bind, holder_of},
+    App, Config, Running, Server, Setup, Storage,
+    listen::{bind, holder_of},
     router::{Auth, Route},
 };
 use tokio::{
@@ -15,9 +16,8 @@ use tokio::{
     net::TcpStream,
     sync::mpsc,
 };
-use tokio_util::task::TaskTracker;
 
-use crate::client::{config, setup, with_routes};
+use crate::client::{config, setup};
 
 async fn open(addr: SocketAddr, path: &str) -> TcpStream {
     let mut socket = TcpStream::connect(addr).await.expect("connects");
@@ -67,39 +67,67 @@ async fn a_port_in_use_names_the_process() {
     assert_eq!(holder_of(port), None);
 }
 
-#[tokio::test]
-async fn a_stream_ends_in_peace_while_the_server_drains() {
-    let (pieces, source) = mpsc::channel::<Result<Bytes, std::io::Error>>(4);
-    let source = std::sync::Arc::new(tokio::sync::Mutex::new(Some(source)));
-    let handler = move || {
+/// A stream of what `pieces` sends, that says so when the server ends it.
+fn streaming(drain_ms: u64) -> (mpsc::Sender<Bytes>, impl Future<Output = Running>) {
+    let (pieces, source) = mpsc::channel::<Bytes>(4);
+    let source = Arc::new(tokio::sync::Mutex::new(Some(source)));
+    let handler = move |State(app): State<App>| {
         let source = source.clone();
         async move {
             let source = source.lock().await.take().expect("asked once");
-            Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(source))
+            let ending = app.life.ending.clone();
+            let stream = stream::unfold(Some(source), move |source| {
+                let ending = ending.clone();
+                async move {
+                    let mut source = source?;
+                    tokio::select! {
+                        piece = source.recv() => Some((Ok::<_, std::io::Error>(piece?), Some(source))),
+                        () = ending.cancelled() => Some((Ok("cut short".into()), None)),
+                    }
+                }
+            });
+            Body::from_stream(stream)
         }
     };
-    let gateway =
-        with_routes(config(), vec![Route::new(Method::GET, "/stream", Auth::Open, handler, "Streams")]).await;
-    let life = &gateway.app().clone().life;
-    let listener = bind([127, 0, 0, 1].into(), 0).await.expect("a port");
-    let addr = listener.local_addr().expect("an address");
-    let connections = Connections::new(gateway.clone());
-    let accepting = TaskTracker::new();
-    accepting.spawn(connections.clone().accept(listener));
+    let route = Route::new(Method::GET, "/stream", Auth::Open, handler, "Streams");
+    let mut config = config();
+    config.limits.drain_ms = drain_ms;
+    let running = async move { Server::start_routes(setup(config), vec![route]).await.expect("starts") };
+    (pieces, running)
+}
 
+async fn refused(addr: SocketAddr) {
+    let trying = async { while TcpStream::connect(addr).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(10), trying).await.expect("nothing new is accepted");
+}
+
+#[tokio::test]
+async fn a_stream_ends_in_peace_while_the_server_drains() {
+    let (pieces, running) = streaming(60_000);
+    let running = running.await;
+    let addr = running.addr;
     let mut socket = open(addr, "/stream").await;
-    pieces.send(Ok("one".into())).await.expect("open");
+    pieces.send("one".into()).await.expect("open");
     read_until(&mut socket, "one").await;
-    life.draining.cancel();
-    accepting.close();
-    accepting.wait().await;
-    assert!(TcpStream::connect(addr).await.is_err(), "nothing new is accepted");
-    assert!(!connections.drained(Duration::from_millis(20)).await, "the stream still runs");
-    pieces.send(Ok("two".into())).await.expect("still open");
-    drop(pieces);
-    let rest = read_until(&mut socket, "\r\n0\r\n\r\n").await;
-    assert!(rest.contains("two"), "{rest}");
-    assert!(connections.drained(Duration::from_secs(10)).await);
+    let client = async {
+        refused(addr).await;
+        pieces.send("two".into()).await.expect("still open");
+        drop(pieces);
+        read_until(&mut socket, "\r\n0\r\n\r\n").await
+    };
+    let (rest, ()) = tokio::join!(client, running.shutdown());
+    assert!(rest.contains("two") && !rest.contains("cut short"), "{rest}");
+}
+
+#[tokio::test]
+async fn a_stream_that_outlasts_the_grace_gets_its_last_words() {
+    let (pieces, running) = streaming(50);
+    let running = running.await;
+    let mut socket = open(running.addr, "/stream").await;
+    pieces.send("one".into()).await.expect("open");
+    read_until(&mut socket, "one").await;
+    let (rest, ()) = tokio::join!(read_until(&mut socket, "\r\n0\r\n\r\n"), running.shutdown());
+    assert!(rest.contains("cut short"), "{rest}");
 }
 
 #[tokio::test]
@@ -110,7 +138,7 @@ async fn a_public_address_needs_secrets_and_strong_ones() {
         config.host = [0, 0, 0, 0].into();
         config.data_dir = dir.path().to_owned();
         let find = |name: &str| secrets.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        let setup = Setup { env: std::sync::Arc::new(find), ..Setup::new(config) };
+        let setup = Setup { env: Arc::new(find), ..Setup::new(config) };
         let error = Server::start_with(setup).await.err().map(|e| format!("{e:#}"));
         assert!(std::fs::read_dir(dir.path()).expect("readable").next().is_none(), "nothing was made");
         error.expect("refused")
@@ -133,7 +161,7 @@ async fn missing_secrets_are_made_on_loopback_and_kept() {
     let dir = tempfile::tempdir().expect("a directory");
     let start = || async {
         let config = Config { storage: Storage::Local, data_dir: dir.path().join("data"), ..config() };
-        let setup = Setup { env: std::sync::Arc::new(|_| None), ..Setup::new(config) };
+        let setup = Setup { env: Arc::new(|_| None), ..Setup::new(config) };
         Server::start_with(setup).await.expect("starts")
     };
     let first = start().await;
