@@ -2,8 +2,8 @@
 //!
 //! A text is folded ([`normalise`]: disguises fall away, positions lead back), then each family's rules run over it as one
 //! automaton ([`ruleset`]), candidates are validated (checksums, context, entropy), and overlaps resolved ([`lane`]).
-//! Whole texts and streams ([`StreamScan`]) go through the same code, so their findings are the same. Every rule is a
-//! regular expression of bounded length, so the cost is linear in the text and what a stream holds back is bounded.
+//! Whole texts and streams ([`StreamScan`]) go through the same code, so their findings are the same. No match is
+//! longer than 4 KiB, so the cost is linear in the text and what a stream holds back is bounded.
 //!
 //! Not covered: encoded layers (base64, hex, percent-encoding) are not opened; names and addresses are found by their
 //! context only; Unicode attacks as such are not a family.

@@ -118,6 +118,9 @@ impl Hit<'_> {
 
 /// Whether `text` has one of `words` (lower case): long ones anywhere, short ones (up to four letters) as words.
 pub(crate) fn mentions(text: &str, words: &[&str]) -> bool {
+    if !text.bytes().any(|b| b.is_ascii_alphabetic()) {
+        return false;
+    }
     let lower = text.to_lowercase();
     words.iter().any(|word| {
         lower.match_indices(word).any(|(at, _)| {

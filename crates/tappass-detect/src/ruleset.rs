@@ -18,7 +18,7 @@ use crate::rule::{CONTEXT, Hit, Rule, is_word, mentions};
 /// Ends remembered per rule and start: the longest ones. A check tries them from the longest down.
 const ENDS: usize = 8;
 /// Memory for one thread's automaton states, bytes.
-const CACHE: usize = 6 << 20;
+const CACHE: usize = 4 << 20;
 
 /// A finding in folded text, before overlaps are resolved.
 #[derive(Debug, Clone, Copy)]

@@ -157,10 +157,12 @@ const PATTERNS: &[(&str, f32, &str)] = &[
         0.75,
         r"(?:jailbreak(?:ed|ing)?~(?:mode|prompt|yourself|the~(?:ai|model)|chatgpt|you)|hypothetical(?:ly)?~(?:response|scenario|world)~(?:[a-z]{1,14}~){0,6}(?:no~(?:rules|restrictions|laws|limits)|without~(?:rules|restrictions))|(?:no|without~any)~(?:ethical|moral)~(?:or~[a-z]{3,12}~)?(?:guidelines|considerations|constraints|limits|restrictions)|grandmother~(?:[a-z]{1,12}~){0,6}(?:used~to~)?(?:read|tell|recite)|opposite~(?:mode|day)|token~system|stay~a~dan)",
     ),
+    // Ordinary in code; a step of its own judges what is asked to run.
+    ("CODE_EVALUATION", 0.4, r"(?:os\.system\(|subprocess\.(?:run|call|popen)\(|eval\(|exec\()"),
     (
         "CODE_EXECUTION",
         0.8,
-        r"(?:__import__\(|os\.system\(|subprocess\.(?:run|call|popen)\(|eval\(|exec\(|rm -rf /|:\(\)\{ ?:\|:& ?\};:|/etc/(?:passwd|shadow)|whoami|nc -e|/bin/(?:ba)?sh -[ci])",
+        r"(?:__import__\(|rm -rf /|:\(\)\{ ?:\|:& ?\};:|/etc/(?:passwd|shadow)|whoami|nc -e|/bin/(?:ba)?sh -[ci])",
     ),
     // The same in the other languages of the house.
     (

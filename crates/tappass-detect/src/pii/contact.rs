@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tappass_model::Family;
 
-use crate::rule::{Hit, Rule};
+use crate::rule::{Hit, Rule, mentions};
 
 const PHONE: &[&str] = &[
     "tel",
@@ -77,7 +77,7 @@ pub(super) fn rules() -> Vec<Rule> {
         .check(american)
         .after(2),
         rule("PHONE", 0.72, r"\(?0[0-9]{1,4}\)?(?:[ ./-]{0,2}[0-9]{2,8}){1,5}").check(national).after(2),
-        rule("PHONE", 0.7, r"[0-9]{3}[ .-]?[0-9]{2,3}[ .-]?[0-9]{2,3}(?:[ .-]?[0-9]{2,4})?").check(labelled_phone).after(2),
+        rule("PHONE", 0.7, r"(?:\([0-9]{2,4}\) ?|[0-9]{2,4}[ .-]?)[0-9]{2,6}(?:[ .-]?[0-9]{2,4}){0,3}").check(labelled_phone).after(2),
         rule("IP", 0.9, r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}").check(ipv4).after(2),
         rule("IP", 0.95, r"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}").check(ipv6).after(2),
         rule("MAC", 0.95, r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}")
@@ -142,13 +142,15 @@ fn labelled_phone(hit: &Hit<'_>) -> Option<f32> {
     let digits = hit.digits();
     let count = digits.as_slice().len();
     let telephone = digits.number(0, 1) > 1;
-    hit.when(
-        (9..=11).contains(&count)
-            && telephone
-            && !digits.uniform()
-            && !hit.in_digit_row()
-            && hit.close(PHONE),
-    )
+    if !(7..=11).contains(&count) {
+        return None;
+    }
+    // Short ones only right behind the label: `Phone: 358 0594`.
+    let label = hit.before.trim_end().trim_end_matches(':');
+    let from = label.len().saturating_sub(10);
+    let labelled = label.is_char_boundary(from) && mentions(&label[from..], PHONE);
+    let enough = count >= 9 || labelled;
+    hit.when(enough && telephone && !digits.uniform() && !hit.in_digit_row() && hit.close(PHONE))
 }
 
 fn ipv4(hit: &Hit<'_>) -> Option<f32> {
@@ -209,6 +211,7 @@ mod tests {
             ("bereikbaar op 09 233 44 55", "PHONE", "09 233 44 55"),
             ("(555) 234-5678 is mine", "PHONE", "(555) 234-5678"),
             ("appelez le 02 53 59 33 94", "PHONE", "02 53 59 33 94"),
+            ("Phone:\n358 0594", "PHONE", "358 0594"),
             ("mi teléfono: 612345678", "PHONE", "612345678"),
             ("from 36.160.14.148 again", "IP", "36.160.14.148"),
             ("at 2001:db8:85a3:8d3:1319:8a2e:370:7348 now", "IP", "2001:db8:85a3:8d3:1319:8a2e:370:7348"),

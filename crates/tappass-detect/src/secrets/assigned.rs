@@ -8,18 +8,19 @@ use crate::rule::{Hit, Rule, entropy};
 pub(super) fn rules() -> Vec<Rule> {
     let rule = |kind, score, regex| Rule::new(Family::Secret, kind, score, regex);
     vec![
-        // name = value, name: "value", "name": "value", name => value. The name ends in a word for a secret.
+        // name = value, name: "value", "name": "value", name => value. The name ends in a word for a secret; what stands
+        // before that, up to the last `_`, `-` or `.`, is not looked at.
         rule(
             "SECRET_ASSIGNMENT",
             0.8,
-            r#"(?i-u:[a-z0-9_.-]{0,40}(?:api[_. -]?key|apikey|secret[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|master[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|client[_-]?secret|app[_-]?secret|secret|auth[_-]?token|access[_-]?token|refresh[_-]?token|bearer[_-]?token|token|credentials?)(?:_?(?:base64|b64|id|prod|dev|live))?)["'\])]{0,2}[ \t]{0,3}(?:=>|:=|[:=])[ \t]{0,3}["'`]?(?<v>[A-Za-z0-9_+/=.~!@#$%^&*-]{8,256})"#,
+            r#"(?i-u:[a-z0-9]{0,16}(?:api[_. -]?key|apikey|secret[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|master[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|client[_-]?secret|app[_-]?secret|secret|auth[_-]?token|access[_-]?token|refresh[_-]?token|bearer[_-]?token|token|credentials?)(?:_?(?:base64|b64|id|prod|dev|live))?)["'\])]{0,2}[ \t]{0,3}(?:=>|:=|[:=])[ \t]{0,3}["'`]?(?<v>[A-Za-z0-9_+/=.~!@#$%^&*-]{8,256})"#,
         )
         .check(key)
         .open(),
         rule(
             "PASSWORD",
             0.8,
-            r#"(?i-u:[a-z0-9_.-]{0,40}(?:password|passwd|passphrase|passwort|wachtwoord|kennwort|mot de passe|contraseña|contrasena|pwd|[_-]pass|db_pass))["'\])]{0,2}[ \t]{0,3}(?:=>|:=|[:=])[ \t]{0,3}(?:["'`](?<v>[^"'`\r\n]{4,120})["'`]|(?<w>[^\s"'`;,<>(){}\[\]]{4,120}))"#,
+            r#"(?i-u:[a-z0-9]{0,16}(?:password|passwd|passphrase|passwort|wachtwoord|kennwort|mot de passe|contraseña|contrasena|pwd|pass))["'\])]{0,2}[ \t]{0,3}(?:=>|:=|[:=])[ \t]{0,3}(?:["'`](?<v>[^"'`\r\n]{4,120})["'`]|(?<w>[^\s"'`;,<>(){}\[\]]{4,120}))"#,
         )
         .check(password)
         .open(),
@@ -30,9 +31,12 @@ pub(super) fn rules() -> Vec<Rule> {
             r#"(?i-u:(?:password|passphrase|wachtwoord|passwort|mot de passe|contraseña)(?: (?:for|to|of|voor|für|pour|para) [a-z0-9_ .-]{1,30})? (?:is|was|ist|est|es|è|to)):? ["'`]?(?<v>[A-Za-z0-9_+/=.~!@#$%^&*?-]{6,80})"#,
         )
         .check(told),
-        rule("AUTH_HEADER", 0.9, r"(?i-u:bearer|basic|authorization: token|token token=)[ ]{1,2}(?<v>[A-Za-z0-9_.~+/=-]{16,1500})").check(header),
+        rule("AUTH_HEADER", 0.9, r"(?i-u:bearer|basic|authorization: token|token token=)[ ]{1,2}(?<v>[A-Za-z0-9_.~+/=-]{16,})").check(header),
         rule("AUTH_HEADER", 0.85, r#"(?i-u:x-(?:[a-z]{1,20}-){0,3}(?:token|key|secret))["']?[ ]?[:=,] ?["']?(?<v>[A-Za-z0-9_.~+/=-]{16,500})"#).check(header),
         rule("SECRET_ARGUMENT", 0.8, r#"(?i-u:--?[a-z-]{0,30}(?:token|secret|password|api-?key|passphrase))[ =]["']?(?<v>[A-Za-z0-9_.~+/=!@#$%^&*-]{8,200})"#).check(header),
+        // User and password of a command: `-u admin -p …`, `-u admin:…`.
+        rule("SECRET_ARGUMENT", 0.7, r#"-u(?:ser)? [^\s{}<>]{1,60} -p(?:assword)? ?["']?(?<v>[^\s"'{}<>]{4,100})"#).check(connection).open(),
+        rule("SECRET_ARGUMENT", 0.8, r#"-u ["']?[A-Za-z0-9_.@-]{1,60}:(?<v>[^\s"'{}<>]{8,200})"#).check(header).open(),
         rule("SECRET_IN_QUERY", 0.85, r"(?i-u:[?&](?:access_token|api_?key|token|key|auth|secret|sig|signature|password|code))=(?<v>[A-Za-z0-9_.~+/%=-]{12,500})").check(header),
         rule("CONNECTION_STRING", 0.93, r#"(?i-u:(?:AccountKey|SharedAccessKey|Password|Pwd))=(?<v>[^;"'\s<>{}]{4,200})(?:;|=)"#).check(connection).open(),
     ]
@@ -55,17 +59,15 @@ fn key(hit: &Hit<'_>) -> Option<f32> {
 
 /// An identifier that is public by design: `token_id`, `key_id`.
 fn is_uuid_name(hit: &Hit<'_>) -> bool {
-    let name = hit
-        .whole
-        .split([':', '='])
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches([' ', '"', '\''])
-        .to_ascii_lowercase();
+    let name = name(hit).to_ascii_lowercase();
     name.ends_with("_id") && !name.contains("secret")
 }
 
 fn password(hit: &Hit<'_>) -> Option<f32> {
+    // `pass` alone is a verb.
+    if name(hit).eq_ignore_ascii_case("pass") && !hit.before.ends_with(['_', '-', '.']) {
+        return None;
+    }
     let value = hit.value.trim_end_matches(['.', ',', ';']);
     let code = value.contains("()")
         || value.starts_with("os.")
@@ -88,12 +90,14 @@ fn password(hit: &Hit<'_>) -> Option<f32> {
     .then_some(score)
 }
 
+/// The name, without what stands before its word for a secret.
+fn name<'t>(hit: &Hit<'t>) -> &'t str {
+    hit.whole.split(['=', ':']).next().unwrap_or_default().trim_end_matches([' ', '"', '\''])
+}
+
 /// The name is written as configuration is (`DB_PASSWORD=`), so even a weak value is one.
 fn strict_name(hit: &Hit<'_>) -> bool {
-    let name = hit.whole.split(['=', ':']).next().unwrap_or_default();
-    name.contains('_')
-        && name.bytes().any(|b| b.is_ascii_uppercase())
-        && !name.bytes().any(|b| b.is_ascii_lowercase())
+    hit.before.ends_with('_') && name(hit).bytes().all(|b| !b.is_ascii_lowercase())
 }
 
 fn told(hit: &Hit<'_>) -> Option<f32> {

@@ -54,18 +54,21 @@ const SHAPES: &[(&str, &str)] = &[
     ("TERRAFORM_TOKEN", r"[0-9A-Za-z]{14}\.atlasv1\.[0-9A-Za-z_=-]{60,70}"),
     ("SHOPIFY_TOKEN", r"shp(?:at|ca|pa|ss)_[0-9a-f]{32}"),
     ("SQUARE_TOKEN", r"sq0(?:atp|csp|atb|idp)-[0-9A-Za-z_-]{20,50}|EAAA[0-9A-Za-z_-]{60}"),
-    ("GRAFANA_TOKEN", r"glsa_[0-9A-Za-z]{32}_[0-9a-f]{8}|glc_[0-9A-Za-z+/=]{32,400}"),
+    (
+        "GRAFANA_TOKEN",
+        r"glsa_[0-9A-Za-z]{32}_[0-9a-f]{8}|glc_[0-9A-Za-z+/=]{32,400}|eyJrIjoi[0-9A-Za-z+/]{40,200}={0,2}",
+    ),
     ("NOTION_TOKEN", r"ntn_[0-9]{11}[0-9A-Za-z]{35}|secret_[0-9A-Za-z]{43}"),
     ("LINEAR_TOKEN", r"lin_(?:api|oauth)_[0-9A-Za-z]{40,64}"),
     ("POSTMAN_KEY", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}"),
     ("FIGMA_TOKEN", r"fig[dupor]{1,2}_[0-9A-Za-z_-]{40,60}"),
     ("NEWRELIC_KEY", r"NR(?:AK|AL|JS|II|IQ|RA)-[0-9A-Za-z]{19,42}"),
     ("DOPPLER_TOKEN", r"dp\.(?:pt|st|ct|scim|audit|sa|said)\.(?:[a-z0-9_-]{2,35}\.)?[0-9A-Za-z]{40,44}"),
-    ("DROPBOX_TOKEN", r"sl\.(?:u\.)?[0-9A-Za-z_-]{100,2000}"),
+    ("DROPBOX_TOKEN", r"sl\.(?:u\.)?[0-9A-Za-z_-]{100,}"),
     ("SOURCEGRAPH_TOKEN", r"sgp_(?:(?:[0-9A-Fa-f]{16}|local)_)?[0-9A-Fa-f]{40,64}"),
     (
         "ONEPASSWORD_TOKEN",
-        r"ops_eyJ[0-9A-Za-z+/_=-]{200,1000}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}",
+        r"ops_eyJ[0-9A-Za-z+/_=-]{200,}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}",
     ),
     ("OCTOPUS_KEY", r"API-[A-Z0-9]{26}"),
     ("PULUMI_TOKEN", r"pul-[0-9a-f]{40}"),
@@ -101,7 +104,7 @@ pub(super) fn rules() -> Vec<Rule> {
             Family::Secret,
             "JWT",
             0.96,
-            r"eyJ[0-9A-Za-z_-]{8,1000}\.(?:eyJ)?[0-9A-Za-z_-]{8,2000}\.[0-9A-Za-z_-]{10,700}",
+            r"eyJ[0-9A-Za-z_-]{8,400}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{10,700}",
         )
         .check(|hit| hit.when(!is_placeholder(hit.value))),
     );
