@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use tappass_detect::Scanner;
 use tappass_model::{
     Action, Answer, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Outcome, Segment,
 };
@@ -94,7 +95,8 @@ impl Call {
     /// [`Halt`] when a step refuses; nothing has left.
     pub async fn admit(&mut self) -> Result<(), Halt> {
         let segments = std::mem::take(&mut self.exchange.request.segments);
-        (self.exchange.request.segments, self.exchange.matches) = self.scan(segments).await;
+        (self.exchange.request.segments, self.exchange.matches) =
+            scan(self.pipeline.scanner.clone(), segments).await;
         let first = self.trace.findings.len();
         self.run(self.pipeline.admit()).await?;
         let redacted = self.redacted(first);
@@ -121,7 +123,7 @@ impl Call {
     /// [`Halt::Blocked`] when the answer may not come back.
     pub async fn examine(&mut self, mut answer: Answer) -> Result<(), Halt> {
         let segments = std::mem::take(&mut answer.segments);
-        (answer.segments, answer.matches) = self.scan(segments).await;
+        (answer.segments, answer.matches) = scan(self.pipeline.scanner.clone(), segments).await;
         answer.provider.clone_from(&self.provider);
         self.exchange.answer = Some(answer);
         let first = self.trace.findings.len();
@@ -156,23 +158,6 @@ impl Call {
                 message: why.to_owned(),
                 took: Duration::ZERO,
             });
-        }
-    }
-
-    async fn scan(&self, segments: Vec<Segment>) -> (Vec<Segment>, Vec<Vec<Match>>) {
-        let scanner = self.pipeline.scanner.clone();
-        let large = segments.iter().map(|s| s.text.len()).sum::<usize>() > LARGE;
-        let scan = move || {
-            let matches = segments.iter().map(|s| scanner.scan(&s.text)).collect();
-            (segments, matches)
-        };
-        if !large {
-            return scan();
-        }
-        match tokio::task::spawn_blocking(scan).await {
-            Ok(done) => done,
-            // A panic inside the scan: let it take this call down the runner's road, as a step's would.
-            Err(e) => std::panic::resume_unwind(e.into_panic()),
         }
     }
 
@@ -283,4 +268,21 @@ fn panicked(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("no message"))
+}
+
+/// The one scan. Large texts are scanned off the runtime's own threads.
+async fn scan(scanner: Scanner, segments: Vec<Segment>) -> (Vec<Segment>, Vec<Vec<Match>>) {
+    let large = segments.iter().map(|s| s.text.len()).sum::<usize>() > LARGE;
+    let scan = move || {
+        let matches = segments.iter().map(|s| scanner.scan(&s.text)).collect();
+        (segments, matches)
+    };
+    if !large {
+        return scan();
+    }
+    match tokio::task::spawn_blocking(scan).await {
+        Ok(done) => done,
+        // A panic inside the scan ends this call, as it would have on this thread.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }

@@ -208,6 +208,21 @@ impl Providers {
         self.default
     }
 
+    /// The models of every configured provider, as `(provider, name to ask for it by)`. A provider that does not
+    /// say is left out: the list is a help, not a limit.
+    pub async fn models(&self) -> Vec<(&'static str, String)> {
+        let mut all = Vec::new();
+        for id in PROVIDERS {
+            let Some(provider) = self.get(id) else { continue };
+            match provider.models().await {
+                Ok(names) if id == self.default => all.extend(names.into_iter().map(|name| (id, name))),
+                Ok(names) => all.extend(names.into_iter().map(|name| (id, format!("{id}/{name}")))),
+                Err(error) => tracing::warn!(provider = id, %error, "the provider does not list its models"),
+            }
+        }
+        all
+    }
+
     /// Every provider this gateway knows.
     #[must_use]
     pub fn list(&self) -> Vec<ProviderInfo> {

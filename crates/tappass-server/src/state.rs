@@ -14,6 +14,7 @@ use anyhow::Context;
 use tappass_audit::{AuditConfig, AuditLog, Signer};
 use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets};
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
+use tappass_pipeline::Services;
 use tappass_provider::Providers;
 use tappass_store::{MemoryState, SharedState, Store, StoreConfig};
 use tokio::sync::Semaphore;
@@ -49,9 +50,11 @@ pub struct Parts {
     /// People's accounts.
     pub accounts: Accounts,
     /// Where calls can go.
-    pub providers: Providers,
+    pub providers: Arc<Providers>,
     /// What governs calls.
     pub pipelines: Pipelines,
+    /// What the steps of a call may use.
+    pub services: Arc<Services>,
     /// What replicas share.
     pub shared: Arc<dyn SharedState>,
     /// Counters and histograms.
@@ -133,7 +136,7 @@ impl App {
     pub async fn open(setup: Setup) -> anyhow::Result<(Self, Vec<Created>)> {
         let Setup { config, env, clock, ids } = setup;
         let (secrets, created) = secrets(&config, &env).await?;
-        let providers = Providers::from_env(&*env)?;
+        let providers = Arc::new(Providers::from_env(&*env)?);
         let store = Store::connect(&store_config(&config)).await?;
         let pipelines = Pipelines::new(store.clone(), config.storage.is_remote())?;
         let signer = Arc::new(Signer::from_seed(&secrets.audit_signing_seed()));
@@ -142,6 +145,8 @@ impl App {
         audit.spool_dir = (config.storage != Storage::Memory).then(|| config.data_dir.join("spool"));
         let audit = AuditLog::start(audit).await.context("the audit log does not start")?;
         let shared: Arc<dyn SharedState> = Arc::new(MemoryState::new(clock.clone(), ids.clone()));
+        let services =
+            Arc::new(Services { state: shared.clone(), providers: providers.clone(), clock: clock.clone() });
         let authenticator = Arc::new(Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone()));
         let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone());
         let in_flight = Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS)));
@@ -157,6 +162,7 @@ impl App {
             accounts,
             providers,
             pipelines,
+            services,
             shared,
             metrics: Metrics::new(),
             life: Life::new(),
@@ -165,6 +171,14 @@ impl App {
             replays: Replays::default(),
         }));
         Ok((app, created))
+    }
+
+    /// Where people reach this gateway: as configured, else where it listens.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        let config = &self.config;
+        let listening = || format!("http://{}", std::net::SocketAddr::from((config.host, config.port)));
+        config.base_url.clone().unwrap_or_else(listening)
     }
 
     /// How many agents are registered.

@@ -9,7 +9,7 @@ use tappass_model::Role;
 use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
-    routes::{agents, audit, auth, docs, follow, health, pipelines, providers, status},
+    routes::{agents, audit, auth, chat, docs, follow, health, pipelines, providers, status},
     state::App,
 };
 
@@ -133,10 +133,18 @@ const DELETE: Method = Method::DELETE;
 /// Every route, in the order of the documentation.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [health_routes(), auth_routes(), agent_routes(), pipeline_routes(), audit_routes(), docs_routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        health_routes(),
+        model_routes(),
+        auth_routes(),
+        agent_routes(),
+        pipeline_routes(),
+        audit_routes(),
+        docs_routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn health_routes() -> Vec<Route> {
@@ -161,6 +169,22 @@ fn health_routes() -> Vec<Route> {
             .gives::<crate::metrics::Report>(ok),
         Route::new(GET, "/admin/status", MEMBER, status::status, "How everything is, and what mends it")
             .gives::<status::Status>(ok),
+    ]
+}
+
+fn model_routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            POST,
+            "/chat/completions",
+            Auth::Agent,
+            chat::completions,
+            "OpenAI's chat, governed; streamed when asked",
+        )
+        .takes::<serde_json::Value>()
+        .gives::<serde_json::Value>(StatusCode::OK)
+        .openai_errors(),
+        Route::new(GET, "/models", Auth::Agent, chat::models, "The models an agent may name").openai_errors(),
     ]
 }
 

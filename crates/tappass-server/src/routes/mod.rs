@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod audit;
 pub mod auth;
+pub mod chat;
 pub mod docs;
 pub mod follow;
 pub mod health;

@@ -5,6 +5,7 @@ mod around;
 mod client;
 mod life;
 mod management;
+mod scenarios;
 mod table;
 mod walk;
 mod world;

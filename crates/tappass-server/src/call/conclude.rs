@@ -1,0 +1,170 @@
+//! The record of a call: what the steps decided and did, durable before the answer ends.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+use tappass_audit::{Detection, Event, EventType, Latency, PipelineRef, StepRow};
+use tappass_model::Action;
+
+use super::Open;
+use crate::{error::ApiError, metrics::CallObservation};
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(digest(&SHA256, bytes))
+}
+
+/// Records the call and what belongs to it. Where decisions act, a call that cannot be recorded is not answered;
+/// elsewhere it is spooled and replayed.
+///
+/// # Errors
+/// 503 `audit_unavailable`.
+pub async fn record(open: &mut Open) -> Result<(), ApiError> {
+    let why = match (&open.call.trace.blocked, &open.failure, open.left) {
+        (Some(blocked), _, _) => format!("not run: {} blocked the call", blocked.step),
+        (None, Some(_), _) => "not run: the provider gave no answer".to_owned(),
+        (None, None, true) => "not run: the client left".to_owned(),
+        (None, None, false) => "not run".to_owned(),
+    };
+    open.call.skip_rest(&why);
+    observe(open);
+    let acts = open.call.exchange.mode.acts();
+    let mut events = vec![call_event(open)];
+    events.extend(tool_events(open));
+    events.extend(refused_flags(open));
+    let audit = &open.app.audit;
+    // All at once: one commit takes them together, in this order.
+    let written = if acts {
+        try_join_all(events.iter().map(|event| audit.record(event))).await.map(|_| ())
+    } else {
+        try_join_all(events.into_iter().map(|event| audit.record_or_spool(event))).await.map(|_| ())
+    };
+    written.map_err(|error| {
+        let detail = "The audit log cannot record this call, so it is not answered; see GET /health/ready.";
+        ApiError::unavailable("audit_unavailable", 2, detail).because(error)
+    })
+}
+
+/// Counts the call and its steps.
+fn observe(open: &Open) {
+    let (metrics, call) = (&open.app.metrics, &open.call);
+    for row in call.trace.rows.iter().filter(|row| row.action != Action::Skip) {
+        metrics.observe_step(row.step, micros(row.took), row.detected);
+    }
+    for finding in &call.trace.findings {
+        metrics.observe_detections(finding.step, &finding.kind, 1);
+    }
+    let total = open.received.elapsed();
+    metrics.observe_call(&CallObservation {
+        route: "/chat/completions",
+        verdict: call.trace.verdict().as_str(),
+        mode: call.exchange.mode.as_str(),
+        total,
+        overhead: total.saturating_sub(call.upstream),
+        upstream: (!call.provider.is_empty()).then(|| (call.provider.clone(), call.upstream)),
+    });
+}
+
+fn call_event(open: &Open) -> Event {
+    let (x, trace, pipeline) = (&open.call.exchange, &open.call.trace, &open.call.pipeline);
+    let kind = if trace.blocked.is_some() { EventType::LlmCallBlocked } else { EventType::LlmCall };
+    let total = open.received.elapsed();
+    let mut event = base(open, kind);
+    event.event_id = x.task_id;
+    event.provider = Some(open.call.provider.clone()).filter(|p| !p.is_empty());
+    event.verdict = Some(trace.verdict());
+    event.action = Some(trace.action());
+    event.blocked_by = trace.blocked.as_ref().map(|b| b.step.to_owned());
+    event.detections = Detection::summarise(&trace.findings);
+    event.steps = trace
+        .rows
+        .iter()
+        .map(|row| StepRow {
+            step: row.step.to_owned(),
+            action: row.action,
+            detected: row.detected,
+            message: row.message.clone(),
+            duration_us: micros(row.took),
+        })
+        .collect();
+    event.tokens = x.answer.as_ref().map(|a| a.usage);
+    event.cost_usd = x.cost_usd;
+    event.latency = Some(Latency {
+        gateway_us: micros(total.saturating_sub(open.call.upstream)),
+        upstream_us: micros(open.call.upstream),
+    });
+    event.pipeline = Some(PipelineRef {
+        name: pipeline.name.clone(),
+        version: pipeline.version.into(),
+        hash: pipeline.hash.clone(),
+    });
+    event.request_hash = Some(open.request_hash.clone());
+    event.response_hash.clone_from(&open.response_hash);
+    event.trace_id = open.call.traceparent.as_deref().and_then(trace_id);
+    event.details = details(open);
+    event
+}
+
+fn details(open: &Open) -> Value {
+    let mut details =
+        json!({"request_id": open.call.exchange.request_id, "stream": open.call.exchange.request.stream});
+    let would = open.call.trace.would_block();
+    if !would.is_empty() {
+        details["would_block"] = json!(would);
+    }
+    if let Some(error) = &open.failure {
+        details["provider_error"] = error.to_string().into();
+    }
+    if open.left {
+        details["client_left"] = true.into();
+    }
+    details
+}
+
+/// One event for each tool call the model asked for.
+fn tool_events(open: &Open) -> Vec<Event> {
+    let x = &open.call.exchange;
+    let blocked = open.call.trace.blocked.is_some();
+    let calls = x.answer.as_ref().map(|a| a.tool_calls.as_slice()).unwrap_or_default();
+    let event = |call: &tappass_model::ToolCall| {
+        let mut event = base(open, if blocked { EventType::ToolCallBlocked } else { EventType::ToolCall });
+        event.action = Some(if blocked { Action::Block } else { Action::Allow });
+        let arguments = sha256(call.arguments.as_bytes());
+        event.details = json!({"tool": call.name, "tool_call_id": call.id, "arguments_sha256": arguments, "call": x.task_id});
+        event
+    };
+    calls.iter().map(event).collect()
+}
+
+fn refused_flags(open: &Open) -> Option<Event> {
+    let refused = &open.call.plan.refused;
+    if refused.is_empty() {
+        return None;
+    }
+    let mut event = base(open, EventType::FlagLooseningRefused);
+    event.details = json!({"flags": refused, "floor": open.call.exchange.caller.settings.floor, "call": open.call.exchange.task_id});
+    Some(event)
+}
+
+fn base(open: &Open, kind: EventType) -> Event {
+    let x = &open.call.exchange;
+    let mut event = Event::new(kind, x.caller.org_id, &*open.app.ids, &*open.app.clock);
+    event.agent_id = Some(x.caller.agent_id.clone());
+    event.session_id = Some(x.session.id.clone());
+    event.turn_index = Some(x.session.turn_index);
+    event.user.clone_from(&x.end_user);
+    event.model = Some(x.request.model.clone());
+    event.mode = Some(x.mode);
+    event.classification = Some(x.classification);
+    event
+}
+
+/// The trace id of a `traceparent` (W3C Trace Context §3.2): `00-<32 hex>-<16 hex>-<2 hex>`.
+fn trace_id(traceparent: &str) -> Option<String> {
+    let id = traceparent.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then(|| id.to_owned())
+}
+
+fn micros(took: std::time::Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}

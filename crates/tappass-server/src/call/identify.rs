@@ -1,0 +1,129 @@
+//! Who calls, in which session, with which flags: from the request's head and body to a call at its start.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use serde_json::Value;
+use tappass_model::{
+    AgentCaller, Classification, Exchange, FlagError, Flags, ModelRequest, SessionRef, json,
+};
+use tappass_pipeline::{Call, Pipeline, plan};
+use tappass_provider::dialects::chat::{self, RequestError};
+
+use super::{Governed, Open, conclude};
+use crate::{error::ApiError, middleware::RequestId, state::App};
+
+/// Silence after which a call starts a new session.
+const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// Longest id that a caller may give a session or an end user, in bytes.
+const MAX_NAME: usize = 200;
+
+/// Reads the request and finds its session, flags, mode and pipeline. What is malformed never becomes a call.
+///
+/// # Errors
+/// 4xx with what is wrong, where, and what to do.
+pub async fn identify(
+    app: &App,
+    caller: &AgentCaller,
+    head: &HeaderMap,
+    request_id: &RequestId,
+    bytes: &Bytes,
+) -> Result<Governed, ApiError> {
+    let received = Instant::now();
+    let body =
+        json::parse_strict(bytes).map_err(|e| ApiError::unprocessable("invalid_json", e.to_string()))?;
+    let flags = Flags::parse(header(head, "x-tappass-flags")?.unwrap_or_default()).map_err(bad_flag)?;
+    let named = session_name(head, &body)?;
+    let end_user = name("x-tappass-user", header(head, "x-tappass-user")?)?;
+    let wants_usage = chat::wants_usage(&body);
+    let request = chat::read_request(body, bytes.len()).map_err(bad_request)?;
+    let pipeline = pipeline_of(app, caller).await?;
+    let plan = plan(&flags, &caller.settings, &pipeline)
+        .map_err(|e| ApiError::unprocessable("invalid_flags", e.to_string()))?;
+    let scope = format!("{}:{}", caller.org_id, caller.agent_uuid);
+    let turn = app.services.state.session(&scope, named.as_deref(), SESSION_IDLE).await;
+    let exchange = Exchange {
+        task_id: app.ids.uuid(),
+        request_id: request_id.as_str().to_owned(),
+        caller: caller.clone(),
+        end_user,
+        session: SessionRef { id: turn.id, turn_index: turn.turn },
+        mode: plan.mode,
+        flags: plan.flags.clone(),
+        tools: plan.tools.clone(),
+        request: ModelRequest { bytes: bytes.len(), ..request },
+        matches: Vec::new(),
+        answer: None,
+        classification: Classification::Public,
+        cost_usd: None,
+    };
+    let mut call = Call::new(exchange, pipeline, plan, app.services.clone());
+    call.traceparent = header(head, "traceparent")?.map(str::to_owned);
+    let asked = header(head, "x-tappass-trace")?.is_some_and(|v| v == "1" || v == "true");
+    Ok(Governed::new(Open {
+        app: app.clone(),
+        received,
+        request_hash: conclude::sha256(bytes),
+        response_hash: None,
+        wants_trace: asked || caller.settings.trace,
+        wants_usage,
+        failure: None,
+        left: false,
+        guard: None,
+        call,
+    }))
+}
+
+/// A pipeline that cannot be had refuses the call: nothing passes ungoverned.
+async fn pipeline_of(app: &App, caller: &AgentCaller) -> Result<Arc<Pipeline>, ApiError> {
+    let name = &caller.settings.pipeline;
+    app.pipelines.get(caller.org_id, name).await.map_err(|error| {
+        let detail = format!("The agent's pipeline `{name}` cannot be used: {error}.");
+        ApiError::unavailable("pipeline_unavailable", 5, detail)
+    })
+}
+
+/// `X-TapPass-Session`, `X-Session-Id`, or `metadata.session_id`: the first that is there.
+fn session_name(head: &HeaderMap, body: &Value) -> Result<Option<String>, ApiError> {
+    for key in ["x-tappass-session", "x-session-id"] {
+        if let Some(value) = header(head, key)? {
+            return name(key, Some(value));
+        }
+    }
+    name("metadata.session_id", body["metadata"]["session_id"].as_str())
+}
+
+/// A name that a caller gave: short, and without control characters.
+fn name(what: &str, value: Option<&str>) -> Result<Option<String>, ApiError> {
+    let Some(value) = value.map(str::trim).filter(|v| !v.is_empty()) else { return Ok(None) };
+    if value.len() > MAX_NAME || value.chars().any(char::is_control) {
+        let detail = format!("`{what}` must be at most {MAX_NAME} bytes without control characters.");
+        return Err(ApiError::unprocessable("invalid_name", detail));
+    }
+    Ok(Some(value.to_owned()))
+}
+
+/// A header's text. Given twice, it would mean two things.
+fn header<'a>(head: &'a HeaderMap, key: &str) -> Result<Option<&'a str>, ApiError> {
+    let mut values = head.get_all(key).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(ApiError::bad_request("duplicate_header", format!("The header `{key}` is given twice.")));
+    }
+    let text = std::str::from_utf8(first.as_bytes());
+    text.map(Some)
+        .map_err(|_| ApiError::bad_request("invalid_header", format!("The header `{key}` is not UTF-8.")))
+}
+
+fn bad_flag(error: FlagError) -> ApiError {
+    ApiError::unprocessable("invalid_flags", error.to_string())
+}
+
+fn bad_request(error: RequestError) -> ApiError {
+    ApiError::unprocessable("invalid_request", error.to_string())
+}
