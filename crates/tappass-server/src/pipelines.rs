@@ -24,6 +24,14 @@ pub enum PipelineError {
     Broken(String),
 }
 
+/// Every preset, compiled. Takes the processor for a while: not on the runtime's threads.
+///
+/// # Errors
+/// A preset that does not compile: a bug.
+pub fn compile_presets() -> Result<Vec<Arc<Pipeline>>, CompileError> {
+    preset_names().map(compile_preset).collect()
+}
+
 /// The presets, and the organisations' pipelines as they are asked for.
 pub struct Pipelines {
     store: Store,
@@ -32,18 +40,15 @@ pub struct Pipelines {
 }
 
 impl Pipelines {
-    /// With all presets compiled.
-    ///
-    /// # Errors
-    /// A preset that does not compile: a bug.
-    pub fn new(store: Store, shared: bool) -> Result<Self, CompileError> {
-        let presets = preset_names().map(compile_preset).collect::<Result<_, _>>()?;
+    /// With the presets, as [`compile_presets`] gives them. `shared`: other replicas write to the store too.
+    #[must_use]
+    pub fn new(store: Store, presets: Vec<Arc<Pipeline>>, shared: bool) -> Self {
         let mut cache = Cache::builder().max_capacity(1_000);
         if shared {
             // Another replica may have changed it: a call sees that within a second.
             cache = cache.time_to_live(Duration::from_secs(1));
         }
-        Ok(Self { store, presets, compiled: cache.build() })
+        Self { store, presets, compiled: cache.build() }
     }
 
     /// The pipeline of that name: the organisation's own, else a preset.

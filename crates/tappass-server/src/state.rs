@@ -24,7 +24,7 @@ use crate::{
     config::{Config, Storage},
     metrics::Metrics,
     middleware::{AnonymousLimit, Replays},
-    pipelines::Pipelines,
+    pipelines::{Pipelines, compile_presets},
 };
 
 /// The running gateway's parts.
@@ -136,9 +136,12 @@ impl App {
     pub async fn open(setup: Setup) -> anyhow::Result<(Self, Vec<Created>)> {
         let Setup { config, env, clock, ids } = setup;
         let (secrets, created) = secrets(&config, &env).await?;
+        // Beside the database, which takes as long to open.
+        let presets = tokio::task::spawn_blocking(compile_presets);
         let providers = Arc::new(Providers::from_env(&*env)?);
         let store = Store::connect(&store_config(&config)).await?;
-        let pipelines = Pipelines::new(store.clone(), config.storage.is_remote())?;
+        let presets = presets.await.context("compiling the presets broke")??;
+        let pipelines = Pipelines::new(store.clone(), presets, config.storage.is_remote());
         let signer = Arc::new(Signer::from_seed(&secrets.audit_signing_seed()));
         let mut audit = AuditConfig::new(store.clone(), signer.clone(), clock.clone(), ids.clone());
         // Memory that ends with the process needs no file that outlives it.
