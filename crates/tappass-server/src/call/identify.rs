@@ -37,11 +37,12 @@ pub async fn identify(
     let received = Instant::now();
     let body =
         json::parse_strict(bytes).map_err(|e| ApiError::unprocessable("invalid_json", e.to_string()))?;
-    let flags = Flags::parse(header(head, "x-tappass-flags")?.unwrap_or_default()).map_err(bad_flag)?;
+    let flags =
+        Flags::parse(header(head, "x-tappass-flags")?.unwrap_or_default()).map_err(|e| bad_flag(&e))?;
     let named = session_name(head, &body)?;
     let end_user = name("x-tappass-user", header(head, "x-tappass-user")?)?;
     let wants_usage = chat::wants_usage(&body);
-    let request = chat::read_request(body, bytes.len()).map_err(bad_request)?;
+    let request = chat::read_request(body, bytes.len()).map_err(|e| bad_request(&e))?;
     let pipeline = pipeline_of(app, caller).await?;
     let plan = plan(&flags, &caller.settings, &pipeline)
         .map_err(|e| ApiError::unprocessable("invalid_flags", e.to_string()))?;
@@ -120,10 +121,10 @@ fn header<'a>(head: &'a HeaderMap, key: &str) -> Result<Option<&'a str>, ApiErro
         .map_err(|_| ApiError::bad_request("invalid_header", format!("The header `{key}` is not UTF-8.")))
 }
 
-fn bad_flag(error: FlagError) -> ApiError {
+fn bad_flag(error: &FlagError) -> ApiError {
     ApiError::unprocessable("invalid_flags", error.to_string())
 }
 
-fn bad_request(error: RequestError) -> ApiError {
+fn bad_request(error: &RequestError) -> ApiError {
     ApiError::unprocessable("invalid_request", error.to_string())
 }

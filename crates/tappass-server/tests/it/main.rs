@@ -2,10 +2,12 @@
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod around;
+mod calls;
 mod client;
 mod life;
 mod management;
 mod scenarios;
+mod scripted;
 mod table;
 mod walk;
 mod world;

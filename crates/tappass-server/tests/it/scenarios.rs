@@ -1,15 +1,18 @@
 //! Runs `tests/scenarios/*.yaml`: a request, what the provider would answer, what must come of it.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use axum::body::Body;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tappass_server::{App, Gateway, Setup};
+use tappass_server::Gateway;
 use tappass_testkit::{Reply, ScriptedProvider};
 
-use crate::client::{Answer, ask, config, request, send, setup};
+use crate::{
+    client::{Answer, ask, request, send},
+    scripted::{Scripted, events},
+};
 
 /// One file.
 #[derive(Deserialize)]
@@ -97,20 +100,9 @@ fn all_fit(expected: &Map<String, Value>, found: &Value) {
 }
 
 async fn run(scenario: Scenario) {
-    let provider = ScriptedProvider::start().await;
+    let Scripted { gateway, provider, admin, key } = Scripted::new(&[]).await;
     provider.always(reply(&scenario));
-    let base = provider.base_url();
-    let plain = setup(config());
-    let secrets = plain.env.clone();
-    let env = move |name: &str| match name {
-        "OPENAI_API_KEY" => Some("sk-scripted".to_owned()),
-        "OPENAI_BASE_URL" => Some(base.clone()),
-        other => secrets(other),
-    };
-    let app = Box::pin(App::open(Setup { env: Arc::new(env), ..plain })).await.expect("opens").0;
-    let gateway = Gateway::new(app);
-    let admin = sign_up(&gateway).await;
-    let key = register(&gateway, &admin, &scenario).await;
+    prepare(&gateway, &admin, &scenario).await;
 
     for _ in 0..scenario.before {
         call(&gateway, &key, &scenario).await;
@@ -158,17 +150,7 @@ fn reply(scenario: &Scenario) -> Reply {
     }
 }
 
-async fn sign_up(gateway: &Gateway) -> String {
-    let body =
-        json!({"email": "ciso@client.example", "password": "correct horse battery", "org_name": "Client"});
-    let made = ask(gateway, "", Method::POST, "/auth/signup", body).await;
-    assert_eq!(made.status, 201, "{made:?}");
-    made.json()["session"]["token"].as_str().expect("a token").to_owned()
-}
-
-async fn register(gateway: &Gateway, admin: &str, scenario: &Scenario) -> String {
-    let made = ask(gateway, admin, Method::POST, "/agents/register", json!({"agent_id": "agent"})).await;
-    assert_eq!(made.status, 201, "{made:?}");
+async fn prepare(gateway: &Gateway, admin: &str, scenario: &Scenario) {
     if let Some(overrides) = &scenario.overrides {
         let file = json!({"preset": "starter", "overrides": overrides});
         let put = ask(gateway, admin, Method::PUT, "/pipelines/own", file).await;
@@ -181,7 +163,6 @@ async fn register(gateway: &Gateway, admin: &str, scenario: &Scenario) -> String
         let changed = ask(gateway, admin, Method::PATCH, "/agents/agent", json!(settings)).await;
         assert!(changed.status.is_success(), "{changed:?}");
     }
-    made.json()["api_key"].as_str().expect("a key").to_owned()
 }
 
 async fn call(gateway: &Gateway, key: &str, scenario: &Scenario) -> Answer {
@@ -198,12 +179,6 @@ async fn call(gateway: &Gateway, key: &str, scenario: &Scenario) -> Answer {
         built = built.header("x-tappass-flags", flags);
     }
     send(gateway, built.body(Body::from(body)).expect("a request")).await
-}
-
-/// The events of a stream, without `[DONE]`.
-fn events(text: &str) -> Vec<Value> {
-    let data = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
-    data.filter(|d| *d != "[DONE]").map(|d| serde_json::from_str(d).expect("a JSON event")).collect()
 }
 
 fn text_of(answer: &Answer, streamed: &[Value]) -> String {
