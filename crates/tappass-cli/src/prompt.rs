@@ -34,7 +34,11 @@ pub fn confirm(question: &str, flag: &str) -> anyhow::Result<()> {
 /// # Errors
 /// The prompt was left.
 pub fn choose<T: std::fmt::Display>(question: &str, options: Vec<T>) -> anyhow::Result<T> {
-    Select::new(question, options).without_filtering().prompt().map_err(given_up)
+    Select::new(question, options)
+        .without_filtering()
+        .with_help_message("↑↓ to move, Enter to choose")
+        .prompt()
+        .map_err(given_up)
 }
 
 /// A line that may be seen; without a terminal `flag` should have given it.

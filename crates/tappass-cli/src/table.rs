@@ -48,6 +48,7 @@ impl Table {
     pub fn render(&self, width: Option<u16>) -> String {
         let mut layout = self.layout.clone();
         layout.force_no_tty().enforce_styling();
+        layout.style_text_only();
         match width {
             Some(width) => layout.set_width(width),
             None => layout.set_content_arrangement(ContentArrangement::Disabled),

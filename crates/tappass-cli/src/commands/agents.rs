@@ -176,7 +176,7 @@ async fn show(client: &Client, agent: &str, format: Format, out: &mut Out) -> an
     }
     let mut table = Table::new(["field", "value"]);
     for (field, value) in
-        agent.as_object().into_iter().flatten().filter(|(k, v)| !v.is_null() && *k != "keys")
+        agent.as_object().into_iter().flatten().filter(|(k, v)| !v.is_null() && *v != "" && *k != "keys")
     {
         table.row([field.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)]);
     }

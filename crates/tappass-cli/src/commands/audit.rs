@@ -117,6 +117,7 @@ fn tell(report: &Value, intact: bool, out: &mut Out) -> io::Result<()> {
     let [events, checkpoints, tail] =
         ["events", "checkpoints", "unsealed_tail"].map(|f| safe::text(&cell(report, f)));
     if intact {
+        out.line(&format!("signed by {}", safe::text(&cell(report, "public_key"))))?;
         out.line(&format!(
             "intact: {events} events, {checkpoints} signed checkpoints, {tail} events not signed yet"
         ))?;

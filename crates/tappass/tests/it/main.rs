@@ -1,0 +1,8 @@
+//! The program from outside, as a user meets it: real processes, a real server, a fresh home each.
+
+mod agents;
+mod audit;
+mod lifecycle;
+mod live;
+mod printed;
+mod support;
