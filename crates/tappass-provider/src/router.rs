@@ -8,7 +8,7 @@ use crate::{
     Provider, ProviderError,
     anthropic::{self, Anthropic},
     azure::Azure,
-    builtin::Builtin,
+    builtin::{self, Builtin},
     http::{Deadlines, HttpConfig},
     openai::{self, OpenAi},
 };
@@ -173,6 +173,10 @@ impl Providers {
                 "no provider is called {prefix:?}: use one of {} before the slash, or set OPENAI_BASE_URL to a server that knows the model {model:?}",
                 PROVIDERS.join(", ")
             )));
+        }
+        if model == builtin::MODEL {
+            // Whatever the default is: a try-out must not go to a provider because a key is set.
+            return self.take("builtin", model);
         }
         if model.starts_with("claude-") && self.anthropic.is_some() {
             return self.take("anthropic", model);

@@ -68,6 +68,8 @@ class Governance(BaseModel):
     would_block: Optional[list[WouldBlock]] = None
     flags: Optional[dict[str, str]] = None
     """The flags in force."""
+    flags_refused: Optional[list[str]] = None
+    """Flags that would have loosened more than the agent's floor allows; they had no effect."""
     estimated_cost_usd: Optional[float] = None
     total_tokens: Optional[int] = None
     degraded: Optional[bool] = None
@@ -75,6 +77,8 @@ class Governance(BaseModel):
     blocked_by: Optional[str] = None
     """The step that stopped an answer under way. A refused call says it in the error."""
     reason: Optional[str] = None
+    message: Optional[str] = None
+    """Of an answer that was stopped: what to show."""
 
 
 def read(value: object) -> Governance | None:

@@ -56,7 +56,8 @@ def running() -> Iterator[Double]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             double.requests.append(Request(self.path, headers, json.loads(body)))
-            answer = double.answers.pop(0)
+            nothing = Answer(400, {"error": {"message": "no answer was prepared"}})
+            answer = double.answers.pop(0) if double.answers else nothing
             if answer.hold:
                 answer.hold.wait(30)
                 self.close_connection = True

@@ -47,6 +47,7 @@ fn prefixes_defaults_and_custom_bases() {
     assert_eq!(resolve(&providers, "gpt-4o"), pair("openai", "gpt-4o"));
     assert_eq!(resolve(&providers, "claude-x"), pair("anthropic", "claude-x"));
     assert_eq!(resolve(&providers, "azure/dep"), pair("azure", "dep"));
+    assert_eq!(resolve(&providers, "builtin"), pair("builtin", "builtin"), "never to a provider");
     assert_eq!(resolve(&providers, "openai/claude-x"), pair("openai", "claude-x"));
     assert_eq!(resolve(&providers, "meta/llama-3"), pair("openai", "meta/llama-3"));
     assert!(resolve(&providers, "openai/").is_err());
