@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod journey;
 mod lifecycle;
 mod live;
 mod printed;
