@@ -98,6 +98,12 @@ impl Out {
         self.line(&text)
     }
 
+    /// How wide the terminal is that reads the data; `None` where none does.
+    #[must_use]
+    pub const fn width(&self) -> Option<u16> {
+        self.width
+    }
+
     /// A message to stderr.
     pub fn note(&mut self, message: &str) {
         // A message that cannot be written has nobody to tell.

@@ -130,7 +130,11 @@ impl Settings {
                     .map(|t| format!("not signed in: using this machine's admin key, from {}", t.origin)),
             );
         }
-        Ok(Self { url, token: token.or(api_key), org: target.org.clone(), notes })
+        let token = token.or(api_key);
+        if token.is_some() && url.scheme() == "http" && !is_loopback(&url) {
+            notes.push(format!("the token goes to {url} without TLS: whoever stands between can read it"));
+        }
+        Ok(Self { url, token, org: target.org.clone(), notes })
     }
 }
 
@@ -365,6 +369,16 @@ mod tests {
         for away in ["http://localhost.evil.example", "http://10.0.0.1", "https://0.0.0.0"] {
             assert_eq!(Home::new("", &[]).finds(Some(away)).1, None, "{away}");
         }
+    }
+
+    #[test]
+    fn a_token_without_tls_is_told() {
+        let warned = |url| {
+            let found = Home::new("", &[("TAPPASS_TOKEN", "t")]).load(Some(url)).expect("loads");
+            found.notes.iter().any(|n| n.contains("without TLS"))
+        };
+        assert!(warned("http://10.0.0.1:9620"));
+        assert!(!warned("https://10.0.0.1:9620") && !warned("http://127.0.0.1:9620"));
     }
 
     #[test]

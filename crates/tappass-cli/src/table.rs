@@ -1,6 +1,6 @@
 //! Tables for people. A cell's text is made safe on its way in, so no table can carry an escape of its own.
 
-use comfy_table::{Cell, Color, ContentArrangement, Table as Layout, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table as Layout, presets};
 use serde_json::Value;
 
 use crate::safe;
@@ -8,6 +8,7 @@ use crate::safe;
 /// Rows under headings.
 pub struct Table {
     layout: Layout,
+    spare: Vec<usize>,
 }
 
 impl Table {
@@ -22,7 +23,14 @@ impl Table {
         for column in layout.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        Self { layout }
+        Self { layout, spare: Vec::new() }
+    }
+
+    /// Columns that a narrow terminal does without, the most dispensable first.
+    #[must_use]
+    pub fn spare(mut self, columns: &[usize]) -> Self {
+        self.spare = columns.to_vec();
+        self
     }
 
     /// With one more row.
@@ -53,8 +61,27 @@ impl Table {
             Some(width) => layout.set_width(width),
             None => layout.set_content_arrangement(ContentArrangement::Disabled),
         };
+        let widths: Vec<usize> =
+            layout.column_max_content_widths().into_iter().map(|w| usize::from(w) + 2).collect();
+        for column in left_out(&widths, &self.spare, width.map_or(usize::MAX, usize::from)) {
+            if let Some(column) = layout.column_mut(*column) {
+                column.set_constraint(ColumnConstraint::Hidden);
+            }
+        }
         layout.trim_fmt()
     }
+}
+
+/// How many of the spare columns must go for the rest to fit.
+#[must_use]
+pub fn left_out<'a>(widths: &[usize], spare: &'a [usize], width: usize) -> &'a [usize] {
+    let mut total: usize = widths.iter().sum();
+    let mut gone = 0;
+    while total > width && gone < spare.len() {
+        total -= widths.get(spare[gone]).copied().unwrap_or_default();
+        gone += 1;
+    }
+    &spare[..gone]
 }
 
 /// Words that mean the same in every table.
@@ -93,6 +120,20 @@ mod tests {
         assert_eq!(piped.lines().count(), 2);
         let narrow = anstream::adapter::strip_str(&table.render(Some(30))).to_string();
         assert!(narrow.lines().count() > 2 && narrow.lines().all(|l| l.chars().count() <= 30), "{narrow}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_does_without_the_spare_columns() {
+        let mut table = Table::new(["agent", "model", "ms"]).spare(&[2, 1]);
+        table.row(["claims-processor", "builtin", "12.5"].map(str::to_owned));
+        let headings = |width| {
+            let text = anstream::adapter::strip_str(&table.render(width)).to_string();
+            text.lines().next().expect("headings").split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(headings(None), ["AGENT", "MODEL", "MS"]);
+        assert_eq!(headings(Some(80)), ["AGENT", "MODEL", "MS"]);
+        assert_eq!(headings(Some(30)), ["AGENT", "MODEL"]);
+        assert_eq!(headings(Some(20)), ["AGENT"]);
     }
 
     #[test]

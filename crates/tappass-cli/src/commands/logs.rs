@@ -13,7 +13,7 @@ use crate::{
     error::{CliError, Exit},
     output::Out,
     safe, since, sse,
-    table::{Table, cell},
+    table::{Table, cell, left_out},
 };
 
 /// The longest pause before a broken stream is opened again.
@@ -33,6 +33,9 @@ const COLUMNS: [(&str, usize); 11] = [
     ("tokens", 6),
     ("ms", 7),
 ];
+
+/// The columns that a narrow terminal does without, the most dispensable first; `--json` has all.
+const SPARE: [usize; 5] = [10, 9, 7, 8, 1];
 
 /// The audit trail, live with -f
 #[derive(Debug, Args)]
@@ -82,7 +85,7 @@ impl Logs {
             }
             return Ok(Exit::Done);
         }
-        let mut table = Table::new(COLUMNS.map(|(name, _)| name));
+        let mut table = Table::new(COLUMNS.map(|(name, _)| name)).spare(&SPARE);
         for event in &events {
             table.row(cells(event));
         }
@@ -121,17 +124,18 @@ impl Logs {
         out: &mut Out,
     ) -> anyhow::Result<Infallible> {
         if !self.format.json {
-            out.line(&header())?;
+            out.line(&line(&COLUMNS.map(|(name, _)| name.to_uppercase()), out.width()))?;
         }
-        let mut first = at.cursor.is_none();
+        let mut reached = false;
         let mut pause = Duration::ZERO;
         loop {
             let mut from = query.to_vec();
             from.extend(at.cursor.iter().map(|cursor| ("cursor", cursor.clone())));
             match client.open(Method::GET, &["audit", "stream"], &from).await {
                 Ok(response) => {
-                    // The stream is open: what is listed now and streamed too is shown once.
-                    if std::mem::take(&mut first) {
+                    reached = true;
+                    // Without a mark the stream begins now. What is listed and streamed too is shown once.
+                    if at.cursor.is_none() {
                         for event in self.newest(client, query).await? {
                             self.show(&event, at, out)?;
                         }
@@ -145,7 +149,7 @@ impl Logs {
                         }
                     }
                 }
-                Err(e) if e.exit == Exit::Unreachable && !first => {
+                Err(e) if e.exit == Exit::Unreachable && reached => {
                     out.note(&format!("{}; trying again", safe::text(&e.what)));
                 }
                 Err(e) => return Err(e.into()),
@@ -163,7 +167,7 @@ impl Logs {
         if self.format.json {
             out.ndjson(event)?;
         } else {
-            out.line(&line(&cells(event)))?;
+            out.line(&line(&cells(event), out.width()))?;
         }
         Ok(())
     }
@@ -225,16 +229,17 @@ fn steps(event: &Value) -> String {
 }
 
 /// A live line: columns of a fixed width, for the rows to come are not known.
-fn line(cells: &[String; 11]) -> String {
+fn line(cells: &[String; 11], width: Option<u16>) -> String {
+    let widths = COLUMNS.map(|(_, width)| width + 2);
+    let out = left_out(&widths, &SPARE, width.map_or(usize::MAX, usize::from));
     let mut line = String::new();
-    for ((_, width), text) in COLUMNS.iter().zip(cells) {
+    for (n, ((_, width), text)) in COLUMNS.iter().zip(cells).enumerate() {
+        if out.contains(&n) {
+            continue;
+        }
         line.push_str(&format!("{:width$}  ", safe::text(text)));
     }
     line.trim_end().to_owned()
-}
-
-fn header() -> String {
-    line(&COLUMNS.map(|(name, _)| name.to_uppercase()))
 }
 
 #[cfg(test)]
@@ -255,7 +260,14 @@ mod tests {
         assert_eq!(row[0], "11-22 09:30:00");
         assert_eq!(row[3..7], ["observe", "log", "block", "detect_secrets,detect_pii"]);
         assert_eq!(row[9..], ["15", "12.4"]);
-        assert!(line(&row).contains("claims\\u{1b}[2J") && !line(&row).contains('\u{1b}'));
+        assert!(line(&row, None).contains("claims\\u{1b}[2J") && !line(&row, None).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_live_line_fits_the_terminal() {
+        let event = json!({"ts": "2026-11-22T09:30:00Z", "event_type": "llm_call", "agent_id": "claims", "model": "m"});
+        let narrow = line(&cells(&event), Some(100));
+        assert!(narrow.len() <= 100 && narrow.contains("claims"), "{narrow}");
     }
 
     #[test]
@@ -263,7 +275,12 @@ mod tests {
         let row = cells(&json!({"ts": "é", "event_type": "signin", "action": "allow", "verdict": "allow"}));
         assert_eq!(row[0], "-");
         assert_eq!(row[5..], ["-"; 6]);
-        let columns: Vec<_> = header().match_indices("STEP").map(|(at, _)| at).collect();
-        assert_eq!(line(&row).get(columns[0]..=columns[0]), Some("-"), "a cell stands under its heading");
+        let header = line(&COLUMNS.map(|(name, _)| name.to_uppercase()), None);
+        let columns: Vec<_> = header.match_indices("STEP").map(|(at, _)| at).collect();
+        assert_eq!(
+            line(&row, None).get(columns[0]..=columns[0]),
+            Some("-"),
+            "a cell stands under its heading"
+        );
     }
 }

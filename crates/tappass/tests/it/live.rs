@@ -63,6 +63,23 @@ fn events_come_as_they_happen_and_none_is_lost_between_two_follows() {
 }
 
 #[test]
+fn a_server_that_comes_back_is_followed_on() {
+    let mut home = Home::signed_in();
+    let mut child = home.command(&["logs", "-f", "--json"]).spawn().expect("it runs");
+    let events = lines(child.stdout.take().expect("a pipe"));
+    let _running = Running(child);
+    let next = || events.recv_timeout(DEADLINE).expect("an event");
+    assert_eq!(next()["event_type"], "signin");
+    home.ok(&["down"]);
+    let port = home.url.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");
+    home.start_at(port, &[]);
+    home.agent("after");
+    assert_eq!(next()["agent_id"], "after", "and nothing twice");
+    home.agent("later");
+    assert_eq!(next()["agent_id"], "later");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let home = Home::signed_in();
     home.agent("claims-processor");

@@ -54,7 +54,12 @@ impl Home {
 
     /// Starts the server in the background.
     pub fn start(&mut self, more: &[&str]) -> Ended {
-        let up = self.ok(&[&["up", "--background", "--port", "0"], more].concat());
+        self.start_at(0, more)
+    }
+
+    /// Starts the server in the background on this port.
+    pub fn start_at(&mut self, port: u16, more: &[&str]) -> Ended {
+        let up = self.ok(&[&["up", "--background", "--port", &port.to_string()], more].concat());
         let first = up.stdout.lines().next().expect("a line");
         self.url = first.rsplit(' ').next().expect("an address").to_owned();
         up
