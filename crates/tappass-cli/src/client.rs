@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     error::{CliError, Exit},
+    safe,
     settings::{Settings, is_loopback},
 };
 
@@ -39,6 +40,10 @@ impl Client {
             .user_agent(concat!("tappass/", env!("CARGO_PKG_VERSION")));
         if is_loopback(&settings.url) {
             builder = builder.no_proxy();
+        }
+        // Without TLS no authorities are needed: a machine may have none.
+        if settings.url.scheme() == "http" {
+            builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(|e| {
             CliError::failed(format!("cannot set up HTTPS: {}", chain(&e)))
@@ -126,18 +131,29 @@ impl Client {
         query: Query<'_>,
         body: Option<&Value>,
     ) -> Result<Value, CliError> {
-        let work = async {
-            let response = self.success(self.send(method, path, query, &[], body).await?).await?;
-            let bytes = response.bytes().await.map_err(|e| self.broken(&e))?;
-            if bytes.is_empty() {
-                return Ok(Value::Null);
-            }
-            serde_json::from_slice(&bytes).map_err(|_| self.stranger())
-        };
-        tokio::time::timeout(WHOLE, work).await.unwrap_or_else(|_| {
+        tokio::time::timeout(WHOLE, self.patiently(method, path, query, body)).await.unwrap_or_else(|_| {
             let what = format!("{} did not answer within {} s", self.settings.url, WHOLE.as_secs());
             Err(CliError::new(Exit::Unreachable, what).mend("see how it is with `tappass status`"))
         })
+    }
+
+    /// As [`Client::call`], for work that takes as long as it takes.
+    ///
+    /// # Errors
+    /// [`CliError`]
+    pub async fn patiently(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: Query<'_>,
+        body: Option<&Value>,
+    ) -> Result<Value, CliError> {
+        let response = self.success(self.send(method, path, query, &[], body).await?).await?;
+        let bytes = response.bytes().await.map_err(|e| self.broken(&e))?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|_| self.stranger())
     }
 
     /// Sends a request and gives its answer, if it is a success, before its body: for streams.
@@ -217,8 +233,8 @@ impl Client {
         let Some(sentence) = body.and_then(sentence) else { return self.stranger() };
         let id = body.and_then(|b| b.get("request_id")).and_then(Value::as_str);
         let what = match id.filter(|_| status.is_server_error()) {
-            Some(id) => format!("{sentence} (request {id})"),
-            None => sentence.to_owned(),
+            Some(id) => safe::text(&format!("{sentence} (request {id})")),
+            None => safe::text(sentence),
         };
         let code = body.and_then(|b| b.get("code")).and_then(Value::as_str);
         if let Some((exit, mend)) = code.and_then(known) {

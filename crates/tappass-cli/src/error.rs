@@ -67,7 +67,7 @@ impl CliError {
 }
 
 /// Prints an error to stderr and gives the exit code. A reader that has seen enough (`tappass logs | head`) is
-/// no error.
+/// no error. Lines are kept, for a file's excerpt; a server's sentences were put on one line where they came in.
 pub fn report(result: anyhow::Result<Exit>, out: &mut Out) -> Exit {
     let error = match result {
         Ok(exit) => return exit,
@@ -80,7 +80,7 @@ pub fn report(result: anyhow::Result<Exit>, out: &mut Out) -> Exit {
         return Exit::Done;
     }
     let known = error.downcast_ref::<CliError>();
-    out.error(&safe::text(&format!("{error:#}")));
+    out.error(&safe::lines(&format!("{error:#}")));
     if let Some(mend) = known.and_then(|e| e.mend.as_deref()) {
         out.mend(&safe::text(mend));
     }

@@ -80,7 +80,7 @@ impl Verify {
             }
             None => {
                 let query: Vec<_> = self.expect.iter().map(|e| ("expect", e.to_string())).collect();
-                connect(target, out)?.get(&["audit", "verify"], &query).await?
+                connect(target, out)?.patiently(Method::GET, &["audit", "verify"], &query, None).await?
             }
         };
         let intact = report.get("ok").and_then(Value::as_bool).unwrap_or(false);

@@ -18,6 +18,9 @@ use crate::{
     table::cell,
 };
 
+/// More than this no call may have.
+const LONGEST: u64 = 5 * 1024 * 1024;
+
 /// One governed call from the terminal
 #[derive(Debug, Args)]
 #[command(after_help = "The agent's key is taken from TAPPASS_API_KEY.")]
@@ -78,8 +81,11 @@ fn said(given: Option<String>) -> anyhow::Result<String> {
     let text = match given {
         Some(text) if text != "-" => text,
         None if io::stdin().is_terminal() => String::new(),
-        _ => io::read_to_string(io::stdin().lock().take(5 * 1024 * 1024))?,
+        _ => io::read_to_string(io::stdin().lock().take(LONGEST + 1))?,
     };
+    if text.len() as u64 > LONGEST {
+        return Err(CliError::usage("stdin is longer than the 5 MB that a call may have").into());
+    }
     if text.trim().is_empty() {
         return Err(CliError::usage("nothing to say").mend("give a prompt: tappass chat \"Hello\"").into());
     }
@@ -95,7 +101,7 @@ async fn refused(client: &Client, response: Response, format: Format, out: &mut 
     if format.json {
         out.json(body)?;
     }
-    let [decision, step, reason] = ["decision", "blocked_by", "reason"].map(|f| cell(body, f));
+    let [decision, step, reason] = ["decision", "blocked_by", "reason"].map(|f| safe::text(&cell(body, f)));
     let by = if step == "-" { String::new() } else { format!(" by {step}") };
     summary(body.get("tappass").unwrap_or(&Value::Null), out);
     Err(CliError::failed(format!("{decision}{by}: {reason}")).into())
@@ -112,7 +118,11 @@ async fn stream(response: Response, out: &mut Out) -> anyhow::Result<Exit> {
         let Ok(mut chunk) = serde_json::from_str::<Value>(&message.data) else { continue };
         if let Some(error) = chunk.get("error") {
             out.piece("\n")?;
-            return Err(CliError::failed(format!("the answer broke off: {}", cell(error, "message"))).into());
+            return Err(CliError::failed(format!(
+                "the answer broke off: {}",
+                safe::text(&cell(error, "message"))
+            ))
+            .into());
         }
         if let Some(piece) = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str) {
             out.piece(&safe::lines(piece))?;
@@ -129,7 +139,7 @@ async fn stream(response: Response, out: &mut Out) -> anyhow::Result<Exit> {
     match finish.as_deref() {
         None => Err(CliError::failed("the answer broke off").mend("try again").into()),
         Some("content_filter") => {
-            let step = cell(&governance, "blocked_by");
+            let step = safe::text(&cell(&governance, "blocked_by"));
             Err(CliError::failed(format!("policy_block by {step}: the rest of the answer was held back"))
                 .into())
         }

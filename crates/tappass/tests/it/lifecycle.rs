@@ -111,3 +111,15 @@ fn status_tells_what_mends_it_with_and_without_a_server() {
         "{on:?}"
     );
 }
+
+#[test]
+fn a_machine_without_certificate_authorities_will_do() {
+    let home = Home::with_server();
+    let none = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
+    assert_eq!(home.run_in(&none, &["status"]).code, 0);
+    let tls = home.run_in(&none, &["--server", "https://127.0.0.1:1", "agents", "list"]);
+    assert!(tls.code == 1 && tls.stderr.contains("ca-certificates"), "{tls:?}");
+    home.ok(&["down"]);
+    let up = home.run_in(&none, &["up", "--background", "--port", "0"]);
+    assert_eq!(up.code, 0, "{up:?}");
+}
