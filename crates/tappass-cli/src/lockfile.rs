@@ -8,9 +8,14 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
+
+/// How often, and after which pause, a lock that someone has is tried again.
+const LOOKS: u32 = 50;
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,10 +53,18 @@ pub fn acquire(data_dir: &Path) -> io::Result<Acquired> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
     let file = open(&path(data_dir), true)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Acquired::Ours(Lock(file))),
-        Err(TryLockError::WouldBlock) => Ok(Acquired::Held(read(file))),
-        Err(TryLockError::Error(e)) => Err(e),
+    let mut tries = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Acquired::Ours(Lock(file))),
+            // `holder` takes the lock too, for the moment of a look.
+            Err(TryLockError::WouldBlock) if tries < LOOKS => {
+                tries += 1;
+                std::thread::sleep(LOOK);
+            }
+            Err(TryLockError::WouldBlock) => return Ok(Acquired::Held(read(file))),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
     }
 }
 
@@ -110,6 +123,15 @@ mod tests {
         assert_eq!(holder(&data).expect("looks"), Some(server.clone()));
         assert!(matches!(acquire(&data), Ok(Acquired::Held(Some(s))) if s == server));
         drop(lock);
+        // Someone who only looks does not keep a server from starting.
+        let look = open(&path(&data), false).expect("there");
+        look.try_lock_shared().expect("free");
+        let looking = std::thread::spawn(move || {
+            std::thread::sleep(LOOK);
+            drop(look);
+        });
+        assert!(matches!(acquire(&data), Ok(Acquired::Ours(_))));
+        looking.join().expect("it ended");
         assert_eq!(holder(&data).expect("looks"), None);
         assert!(matches!(acquire(&data), Ok(Acquired::Ours(_))));
     }

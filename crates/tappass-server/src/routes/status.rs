@@ -64,7 +64,7 @@ pub async fn status(State(app): State<App>, caller: Caller, scope: Result<Scope,
             checks.push(pipelines(&app, scope).await);
         }
         Err(error) => {
-            let hint = "tappass init, or name the organisation with ?org_id=";
+            let hint = "tappass signup, or name the organisation: tappass status --org UUID";
             checks.push(check("agents", Warn, error.detail()).hint(hint));
             checks.push(check("pipeline", Warn, error.detail()).hint(hint));
         }

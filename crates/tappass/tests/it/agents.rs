@@ -127,3 +127,19 @@ fn a_program_finds_the_gateway() {
     }
     assert_eq!(home.run_in(&[("TAPPASS_API_KEY", &key)], &["run", "sh", "-c", "exit 7"]).code, 7);
 }
+
+#[test]
+fn of_several_organisations_one_is_named() {
+    let home = Home::signed_in();
+    home.agent("first");
+    home.run_with(&["signup", "--email", "ciso@other.example"], PASSWORD);
+    home.agent("second");
+    let org = home.json(&["agents", "show", "second"])["org_id"].as_str().expect("an id").to_owned();
+    home.ok(&["logout"]);
+    let which = home.run(&["agents", "list"]);
+    assert!(which.code == 2 && which.stderr.contains("--org"), "{which:?}");
+    let status = home.ok(&["status"]);
+    assert!(status.stdout.contains("--org"), "{status:?}");
+    let named = home.json(&["agents", "list", "--org", &org]);
+    assert_eq!((named.as_array().map(Vec::len), &named[0]["agent_id"]), (Some(1), &"second".into()));
+}
