@@ -126,61 +126,58 @@ impl Out {
     }
 }
 
+#[cfg(test)]
+impl Out {
+    /// One that keeps what it is told, as a pipe would get it.
+    pub(crate) fn captured() -> (Self, Captured) {
+        let captured = Captured::default();
+        let strip = |kept: &Kept| {
+            Box::new(anstream::StripStream::new(Box::new(kept.clone()) as Box<dyn Write + Send>))
+        };
+        (Self { stdout: strip(&captured.out), stderr: strip(&captured.err), width: None }, captured)
+    }
+}
+
 /// What a test's [`Out`] was told.
 #[cfg(test)]
 #[derive(Clone, Default)]
-pub struct Captured(std::sync::Arc<[capture::Buffer; 2]>);
-
-#[cfg(test)]
-mod capture {
-    use std::{io, sync::Mutex};
-
-    #[derive(Default)]
-    pub struct Buffer(pub Mutex<Vec<u8>>);
-
-    pub struct Writer(pub std::sync::Arc<[Buffer; 2]>, pub usize);
-
-    impl io::Write for Writer {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0[self.1].0.lock().expect("not poisoned").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+pub(crate) struct Captured {
+    out: Kept,
+    err: Kept,
 }
 
 #[cfg(test)]
 impl Captured {
-    fn text(&self, stream: usize) -> String {
-        String::from_utf8(self.0[stream].0.lock().expect("not poisoned").clone()).expect("UTF-8")
-    }
-
     /// What went to stdout, colours stripped.
-    #[must_use]
-    pub fn stdout(&self) -> String {
-        self.text(0)
+    pub(crate) fn stdout(&self) -> String {
+        self.out.text()
     }
 
     /// What went to stderr, colours stripped.
-    #[must_use]
-    pub fn stderr(&self) -> String {
-        self.text(1)
+    pub(crate) fn stderr(&self) -> String {
+        self.err.text()
     }
 }
 
 #[cfg(test)]
-impl Out {
-    /// One that keeps what it is told, as a pipe would get it.
-    #[must_use]
-    pub fn captured() -> (Self, Captured) {
-        let captured = Captured::default();
-        let stream = |n| {
-            let writer: Box<dyn Write + Send> = Box::new(capture::Writer(captured.0.clone(), n));
-            Box::new(anstream::StripStream::new(writer))
-        };
-        (Self { stdout: stream(0), stderr: stream(1), width: None }, captured)
+#[derive(Clone, Default)]
+struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
+    }
+}
+
+#[cfg(test)]
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
