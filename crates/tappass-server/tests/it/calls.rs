@@ -21,14 +21,14 @@ fn chat(key: &str, body: impl Into<Body>) -> Request<Body> {
         .expect("a request")
 }
 
-fn hello(more: Value) -> String {
+fn hello(more: &Value) -> String {
     let mut body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]});
     body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     body.to_string()
 }
 
 async fn say_hello(s: &Scripted) -> Answer {
-    send(&s.gateway, chat(&s.key, hello(json!({})))).await
+    send(&s.gateway, chat(&s.key, hello(&json!({})))).await
 }
 
 /// Asks again until it is so, or five seconds have passed.
@@ -69,7 +69,7 @@ async fn a_leading_v1_may_stand_there_or_not() {
             &s.key,
             Method::POST,
             path,
-            serde_json::from_str(&hello(json!({}))).expect("JSON"),
+            serde_json::from_str(&hello(&json!({}))).expect("JSON"),
         )
         .await;
         assert_eq!(answer.status, 200, "{path}");
@@ -93,7 +93,7 @@ async fn sessions_count_their_turns() {
     let s = Scripted::new(&[]).await;
     let turn = |answer: Answer| answer.json()["tappass"]["turn_index"].as_u64();
     for expected in [1, 2] {
-        let body = hello(json!({"metadata": {"session_id": "matter-7"}}));
+        let body = hello(&json!({"metadata": {"session_id": "matter-7"}}));
         let answer = send(&s.gateway, chat(&s.key, body)).await;
         assert_eq!(answer.json()["tappass"]["session_id"], "matter-7");
         assert_eq!(turn(answer), Some(expected));
@@ -105,7 +105,7 @@ async fn sessions_count_their_turns() {
 async fn a_client_that_leaves_a_stream_cancels_the_provider_and_is_recorded() {
     let s = Scripted::new(&[]).await;
     s.provider.always(Reply::chat_stream(&["one ", "two ", "three"]).stall_after(2));
-    let mut body = s.gateway.call(chat(&s.key, hello(json!({"stream": true})))).await.into_body();
+    let mut body = s.gateway.call(chat(&s.key, hello(&json!({"stream": true})))).await.into_body();
     let first = body.frame().await.expect("a frame").expect("data").into_data().expect("data");
     assert!(first.starts_with(b"data: "));
     drop(body);
@@ -119,7 +119,7 @@ async fn a_client_that_leaves_before_the_answer_is_recorded_too() {
     let s = Scripted::new(&[]).await;
     s.provider.always(Reply::says("late").delay(Duration::from_secs(60)));
     {
-        let waiting = s.gateway.call(chat(&s.key, hello(json!({}))));
+        let waiting = s.gateway.call(chat(&s.key, hello(&json!({}))));
         let arrived = s.provider.received(1);
         tokio::select! {
             _ = waiting => panic!("it cannot have been answered"),
@@ -164,7 +164,7 @@ async fn a_provider_that_garbles_stalls_or_is_away_is_a_502_or_504() {
     let away = Scripted::new(&[]).await;
     let (gateway, key) = (away.gateway, away.key);
     drop(away.provider);
-    let answer = send(&gateway, chat(&key, hello(json!({})))).await;
+    let answer = send(&gateway, chat(&key, hello(&json!({})))).await;
     assert_eq!(answer.status, 502);
     let message = answer.json()["error"]["message"].as_str().expect("a message").to_owned();
     assert!(!message.contains("127.0.0.1"), "no internal address: {message}");
@@ -174,7 +174,7 @@ async fn a_provider_that_garbles_stalls_or_is_away_is_a_502_or_504() {
 async fn a_stream_that_breaks_ends_with_an_error_the_client_can_read() {
     let s = Scripted::new(&[]).await;
     s.provider.always(Reply::chat_stream(&["one ", "two ", "three"]).cut_after(2));
-    let answer = send(&s.gateway, chat(&s.key, hello(json!({"stream": true})))).await;
+    let answer = send(&s.gateway, chat(&s.key, hello(&json!({"stream": true})))).await;
     let events = events(&answer.text);
     let last = events.last().expect("an event");
     assert!(last["error"]["message"].is_string(), "{last}");
@@ -186,7 +186,7 @@ async fn a_stream_that_breaks_ends_with_an_error_the_client_can_read() {
 async fn every_chunk_carries_the_ids_and_only_the_last_is_finished() {
     let s = Scripted::new(&[]).await;
     s.provider.always(Reply::chat_stream(&["one ", "two"]));
-    let answer = send(&s.gateway, chat(&s.key, hello(json!({"stream": true})))).await;
+    let answer = send(&s.gateway, chat(&s.key, hello(&json!({"stream": true})))).await;
     assert!(answer.header("content-type").starts_with("text/event-stream"));
     let events = events(&answer.text);
     for event in &events {
@@ -210,7 +210,7 @@ async fn enforce_does_not_answer_what_it_cannot_record() {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["error"]["code"], "audit_unavailable");
     s.provider.always(Reply::chat_stream(&["one ", "two"]));
-    let answer = send(&s.gateway, chat(&s.key, hello(json!({"stream": true})))).await;
+    let answer = send(&s.gateway, chat(&s.key, hello(&json!({"stream": true})))).await;
     let events = events(&answer.text);
     assert_eq!(events.last().expect("an event")["error"]["code"], "audit_unavailable", "{}", answer.text);
     assert!(!events.iter().any(|e| e["finished"] == true));
@@ -251,7 +251,7 @@ async fn bad_input_is_told_what_is_wrong_and_nothing_is_forwarded() {
         .uri("/v1/chat/completions")
         .header("authorization", format!("Bearer {}", s.key))
         .header("content-type", "text/plain")
-        .body(Body::from(hello(json!({}))))
+        .body(Body::from(hello(&json!({}))))
         .expect("a request");
     assert_eq!(send(&s.gateway, wrong_type).await.status, 415);
     assert_eq!(s.provider.connections(), 0);
