@@ -15,34 +15,41 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// Records the call and what belongs to it. Where decisions act, a call that cannot be recorded is not answered;
-/// elsewhere it is spooled and replayed.
+/// elsewhere it is spooled and replayed. The events are made once: recording them again, because the client left
+/// while they were being written, adds nothing (an event's id is recorded once).
 ///
 /// # Errors
 /// 503 `audit_unavailable`.
 pub async fn record(open: &mut Open) -> Result<(), ApiError> {
-    let why = match (&open.call.trace.blocked, &open.failure, open.left) {
-        (Some(blocked), _, _) => format!("not run: {} blocked the call", blocked.step),
-        (None, Some(_), _) => "not run: the provider gave no answer".to_owned(),
-        (None, None, true) => "not run: the client left".to_owned(),
-        (None, None, false) => "not run".to_owned(),
-    };
-    open.call.skip_rest(&why);
-    observe(open);
+    if open.events.is_empty() {
+        open.call.skip_rest(&why_the_rest_did_not_run(open));
+        observe(open);
+        let mut events = vec![call_event(open)];
+        events.extend(tool_events(open));
+        events.extend(refused_flags(open));
+        open.events = events;
+    }
     let acts = open.call.exchange.mode.acts();
-    let mut events = vec![call_event(open)];
-    events.extend(tool_events(open));
-    events.extend(refused_flags(open));
     let audit = &open.app.audit;
     // All at once: one commit takes them together, in this order.
     let written = if acts {
-        try_join_all(events.iter().map(|event| audit.record(event))).await.map(|_| ())
+        try_join_all(open.events.iter().map(|event| audit.record(event))).await.map(|_| ())
     } else {
-        try_join_all(events.into_iter().map(|event| audit.record_or_spool(event))).await.map(|_| ())
+        try_join_all(open.events.iter().map(|event| audit.record_or_spool(event.clone()))).await.map(|_| ())
     };
     written.map_err(|error| {
         let detail = "The audit log cannot record this call, so it is not answered; see GET /health/ready.";
         ApiError::unavailable("audit_unavailable", 2, detail).because(error)
     })
+}
+
+fn why_the_rest_did_not_run(open: &Open) -> String {
+    match (&open.call.trace.blocked, &open.failure, open.left) {
+        (Some(blocked), _, _) => format!("not run: {} blocked the call", blocked.step),
+        (None, Some(_), _) => "not run: the provider gave no answer".to_owned(),
+        (None, None, true) => "not run: the client left".to_owned(),
+        (None, None, false) => "not run".to_owned(),
+    }
 }
 
 /// Counts the call and its steps.

@@ -75,6 +75,7 @@ pub async fn identify(
         wants_usage,
         failure: None,
         left: false,
+        events: Vec::new(),
         guard: None,
         call,
     }))

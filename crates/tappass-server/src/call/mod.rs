@@ -18,6 +18,7 @@ use axum::{
     response::Response,
 };
 use serde_json::Value;
+use tappass_audit::Event;
 use tappass_pipeline::{Call, Halt, StreamGuard};
 use tappass_provider::{EventStream, ProviderError, ProviderReply, dialects::chat};
 
@@ -43,6 +44,8 @@ pub struct Open {
     pub failure: Option<ProviderError>,
     /// Whether the client left before the end.
     pub left: bool,
+    /// What is recorded of it; empty until it ends.
+    pub events: Vec<Event>,
     /// Governs the answer while it streams.
     pub guard: Option<StreamGuard>,
 }
@@ -147,7 +150,8 @@ impl Drop for Governed {
         let tasks = open.app.life.tasks.clone();
         tasks.spawn(async move {
             open.left = true;
-            if let Some(mut guard) = open.guard.take()
+            if open.events.is_empty()
+                && let Some(mut guard) = open.guard.take()
                 && let Err(Halt::Provider(error)) = open.call.examine(guard.take_answer()).await
             {
                 tracing::debug!(%error, "while examining what came before the client left");
