@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
@@ -149,25 +150,26 @@ impl Call {
 
     /// Records that the call ended before its remaining steps, so that each says why it did not run.
     pub fn skip_rest(&mut self, why: &str) {
-        for step in &self.pipeline.steps[self.trace.rows.len().min(self.pipeline.steps.len())..] {
-            self.trace.rows.push(TraceRow {
-                step: step.meta.id,
-                action: Action::Skip,
-                verdict: Action::Allow,
-                detected: false,
-                message: why.to_owned(),
-                took: Duration::ZERO,
-            });
+        let pipeline = Arc::clone(&self.pipeline);
+        for step in pipeline.steps.iter().skip(self.trace.rows.len()) {
+            self.skip(step, why);
         }
     }
 
-    async fn run(&mut self, range: std::ops::Range<usize>) -> Result<(), Halt> {
+    /// Runs the steps of a range. After a block the pure steps of the range still look, so that the record has the
+    /// call's level, its cost and all that was found; steps that wait do not run any more.
+    async fn run(&mut self, range: Range<usize>) -> Result<(), Halt> {
         let pipeline = Arc::clone(&self.pipeline);
+        let mut halt = Ok(());
         for step in &pipeline.steps[range] {
             let start = Instant::now();
             let result = match &step.run {
                 Runnable::Pure(pure) => catch_unwind(AssertUnwindSafe(|| pure.run(&self.exchange)))
                     .map_err(|panic| StepError::Failed(panicked(&*panic))),
+                Runnable::Waiting(_) if halt.is_err() => {
+                    self.skip(step, "not run: the call was blocked before");
+                    continue;
+                }
                 Runnable::Waiting(waiting) => {
                     let run = AssertUnwindSafe(waiting.run(self)).catch_unwind();
                     match within(waiting.deadline(), run).await {
@@ -186,12 +188,14 @@ impl Call {
                 }
                 Err(StepError::Failed(what)) => self.failed(step, &what, took),
             };
-            if let Err(blocked) = judged {
+            if let Err(blocked) = judged
+                && halt.is_ok()
+            {
                 self.trace.blocked = Some(blocked.clone());
-                return Err(Halt::Blocked(blocked));
+                halt = Err(Halt::Blocked(blocked));
             }
         }
-        Ok(())
+        halt
     }
 
     fn judge(&mut self, step: &Placed, outcome: Outcome, took: Duration) -> Result<(), Blocked> {
@@ -237,6 +241,10 @@ impl Call {
             message,
             took,
         });
+    }
+
+    fn skip(&mut self, step: &Placed, why: &str) {
+        self.push(step, Action::Skip, Action::Allow, why.to_owned(), Duration::ZERO);
     }
 
     fn effective(&self, verdict: Action) -> Action {

@@ -1,7 +1,7 @@
 //! Mode, `on_detection`, flags and failures, over whole calls.
 
 use serde_json::Value;
-use tappass_model::{Action, Denial, Mode};
+use tappass_model::{Action, Classification, Denial, Mode};
 use tappass_pipeline::{Call, Halt};
 use tappass_provider::{ProviderReply, dialects::chat};
 
@@ -41,6 +41,7 @@ async fn enforce_blocks_and_the_later_steps_say_why_they_did_not_run() {
     let mut c = call(&pipeline("{}"), Mode::Enforce, "", &secret());
     let Err(Halt::Blocked(blocked)) = c.admit().await else { panic!("must block") };
     assert_eq!((blocked.step, blocked.denial), ("detect_secrets", Denial::Policy));
+    assert_eq!(c.exchange.classification, Classification::Restricted, "a block does not hide the level");
     c.skip_rest("not run");
     assert_eq!(c.trace.rows.len(), 11);
     assert_eq!(c.trace.rows.last().map(|r| (r.step, r.action)), Some(("cost_tracking", Action::Skip)));

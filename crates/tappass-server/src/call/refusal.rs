@@ -47,7 +47,7 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
         .filter(|f| f.step == blocked.step)
         .map(|f| {
             let place = f.span.and_then(|s| open.call.exchange.request.segments.get(s.segment));
-            json!({"kind": f.kind, "score": f.score, "sample": f.sample, "at": place.map(|s| &s.pointer)})
+            json!({"kind": f.kind, "score": digits(f.score), "sample": f.sample, "at": place.map(|s| &s.pointer)})
         })
         .collect();
     let mut body = Map::new();
@@ -65,6 +65,11 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
     body.insert("error".into(), error);
     body.insert("tappass".into(), governance::object(open));
     Value::Object(body)
+}
+
+/// A score as people write it: a float of 32 bits has no short form as one of 64.
+fn digits(score: f32) -> f64 {
+    (f64::from(score) * 1000.0).round() / 1000.0
 }
 
 /// A provider's error, in the caller's dialect. Not a policy decision, and never looks like one.
