@@ -106,6 +106,21 @@ def test_sessions_and_turns(gateway: Gateway) -> None:
     assert (other.session_id, other.turn_index) == ("s-18", 1)
 
 
+def test_the_end_user_is_recorded(gateway: Gateway) -> None:
+    registered = gateway.register()
+    client = Agent(gateway.url, api_key=registered["api_key"], end_user="u-1")
+    client.chat.completions.create(model="builtin", messages=user("hi"))
+    client.chat.completions.create(model="builtin", messages=user("hi"), end_user="u-2")
+    assert [event["user"] for event in gateway.events(registered)] == ["u-2", "u-1"]
+
+
+def test_a_flag_below_the_floor_has_no_effect_and_is_told(gateway: Gateway) -> None:
+    registered = gateway.register("enforce", floor="enforce")
+    client = Agent(gateway.url, api_key=registered["api_key"], flags={"mode": "observe"})
+    said = client.chat.completions.create(model="builtin", messages=user("hi")).tappass
+    assert (said.mode, said.flags_refused) == ("enforce", ["mode=observe"])
+
+
 def test_a_wrong_key(gateway: Gateway) -> None:
     with pytest.raises(AuthenticationError) as caught:
         Agent(gateway.url, api_key="tp_wrong").chat.completions.create(model="builtin", messages=user("x"))
