@@ -347,6 +347,7 @@ mod tests {
             span: None,
             score,
             sample: sample.to_owned(),
+            maskable: false,
         };
         let all = [finding("EMAIL", 0.9, "a…m"), finding("IBAN", 0.95, "D…1"), finding("EMAIL", 0.99, "b…m")];
         let groups = Detection::summarise(&all);
