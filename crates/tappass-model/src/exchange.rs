@@ -1,5 +1,7 @@
 //! One governed call, from the request to the answer: what the steps look at.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -99,7 +101,7 @@ pub struct Exchange {
     /// The request id, echoed or minted.
     pub request_id: String,
     /// Who calls.
-    pub caller: AgentCaller,
+    pub caller: Arc<AgentCaller>,
     /// The person on whose behalf, as the agent says (`X-TapPass-User`).
     pub end_user: Option<String>,
     /// The conversation.

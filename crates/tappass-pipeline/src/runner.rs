@@ -69,9 +69,6 @@ pub struct Call {
     pub traceparent: Option<String>,
 }
 
-/// What waiting steps see of a call.
-pub type CallContext = Call;
-
 impl Call {
     /// A call at its start.
     #[must_use]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tappass_model::{Exchange, Family, Match, OnDetection, Outcome};
 use tappass_provider::ProviderError;
 
-use crate::runner::CallContext;
+use crate::runner::Call;
 
 /// Where in a call a step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -153,7 +153,7 @@ pub trait Waiting: Send + Sync {
     ///
     /// # Errors
     /// [`StepError`]; the runner applies `on_error`.
-    async fn run(&self, call: &mut CallContext) -> Result<Outcome, StepError>;
+    async fn run(&self, call: &mut Call) -> Result<Outcome, StepError>;
 
     /// How long it may take; `None` where its parts have deadlines of their own.
     fn deadline(&self) -> Option<Duration> {

@@ -20,13 +20,13 @@ pub fn exchange(text: &str) -> Exchange {
     Exchange {
         task_id: Uuid::nil(),
         request_id: "r".into(),
-        caller: AgentCaller {
+        caller: Arc::new(AgentCaller {
             org_id: Uuid::nil(),
             agent_uuid: Uuid::nil(),
             agent_id: "a".into(),
             key_id: Uuid::nil(),
             settings: AgentSettings::default(),
-        },
+        }),
         end_user: None,
         session: SessionRef { id: "s".into(), turn_index: 1 },
         mode: Mode::Enforce,

@@ -32,13 +32,13 @@ pub fn call(pipeline: &Arc<Pipeline>, mode: Mode, flags: &str, text: &str) -> Ca
     let exchange = Exchange {
         task_id: Uuid::nil(),
         request_id: "r".into(),
-        caller: AgentCaller {
+        caller: Arc::new(AgentCaller {
             org_id: Uuid::nil(),
             agent_uuid: Uuid::nil(),
             agent_id: "a".into(),
             key_id: Uuid::nil(),
             settings,
-        },
+        }),
         end_user: None,
         session: SessionRef { id: "s".into(), turn_index: 1 },
         mode: plan.mode,

@@ -29,7 +29,7 @@ const MAX_NAME: usize = 200;
 /// 4xx with what is wrong, where, and what to do.
 pub async fn identify(
     app: &App,
-    caller: &AgentCaller,
+    caller: &Arc<AgentCaller>,
     head: &HeaderMap,
     request_id: &RequestId,
     bytes: &Bytes,
@@ -51,7 +51,7 @@ pub async fn identify(
     let exchange = Exchange {
         task_id: app.ids.uuid(),
         request_id: request_id.as_str().to_owned(),
-        caller: caller.clone(),
+        caller: Arc::clone(caller),
         end_user,
         session: SessionRef { id: turn.id, turn_index: turn.turn },
         mode: plan.mode,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tappass_model::{Denial, Effect, Finding, OnDetection, Outcome, outcome::RateLimit};
 
 use crate::{
-    runner::CallContext,
+    runner::Call,
     step::{Category, Define, Meta, Phase, StepError, Waiting},
 };
 
@@ -59,7 +59,7 @@ impl Define for RateLimitStep {
 
 #[async_trait::async_trait]
 impl Waiting for RateLimitStep {
-    async fn run(&self, call: &mut CallContext) -> Result<Outcome, StepError> {
+    async fn run(&self, call: &mut Call) -> Result<Outcome, StepError> {
         let caller = &call.exchange.caller;
         let window = Duration::from_secs(self.window_seconds.into());
         let mut buckets = vec![(format!("rate:agent:{}", caller.agent_uuid), self.max_calls, "agent")];

@@ -66,6 +66,7 @@ pub fn finding(step: &'static str, tool: &str) -> Finding {
 mod tests {
     use super::*;
     use crate::testing::exchange;
+    use std::sync::Arc;
 
     fn offering(tools: &[&str]) -> Exchange {
         let mut x = exchange("hi");
@@ -86,7 +87,7 @@ mod tests {
             outcome.detected && outcome.message.contains("shell_exec") && !outcome.message.contains("read")
         );
         let mut x = offering(&["read", "pay"]);
-        x.caller.settings.tools.allow = vec!["read".into()];
+        Arc::make_mut(&mut x.caller).settings.tools.allow = vec!["read".into()];
         assert!(ToolPermissions::default().run(&x).detected);
         let mut x = offering(&["read"]);
         x.tools = Some(ToolRules { allow: vec![], deny: vec!["*".into()] });

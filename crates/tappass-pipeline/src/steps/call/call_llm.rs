@@ -8,7 +8,7 @@ use tappass_model::{OnDetection, Outcome};
 use tappass_provider::ProviderCall;
 
 use crate::{
-    runner::CallContext,
+    runner::Call,
     step::{Category, Define, Meta, Phase, StepError, Waiting},
 };
 
@@ -39,7 +39,7 @@ impl Define for CallLlm {
 
 #[async_trait::async_trait]
 impl Waiting for CallLlm {
-    async fn run(&self, call: &mut CallContext) -> Result<Outcome, StepError> {
+    async fn run(&self, call: &mut Call) -> Result<Outcome, StepError> {
         let request = &mut call.exchange.request;
         let (provider, model) = call.services.providers.resolve(&request.model)?;
         let send = ProviderCall {

@@ -65,6 +65,7 @@ impl Pure for CallTool {
 mod tests {
     use super::*;
     use crate::testing::exchange;
+    use std::sync::Arc;
     use tappass_model::{Answer, ToolCall};
 
     fn calling(tool: &str, offered: &[&str]) -> Exchange {
@@ -86,7 +87,7 @@ mod tests {
         assert!(CallTool::default().run(&calling("shell", &["search"])).detected);
         assert!(!CallTool { only_offered: false }.run(&calling("shell", &["search"])).detected);
         let mut x = calling("shell", &["shell"]);
-        x.caller.settings.tools.deny = vec!["sh*".into()];
+        Arc::make_mut(&mut x.caller).settings.tools.deny = vec!["sh*".into()];
         assert!(CallTool::default().run(&x).detected);
     }
 
