@@ -2,7 +2,10 @@
 
 mod agents;
 mod audit;
+mod drain;
+mod gateway;
 mod journey;
+mod kill;
 mod lifecycle;
 mod live;
 mod printed;
