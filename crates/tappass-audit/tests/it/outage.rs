@@ -58,7 +58,8 @@ async fn enforce_fails_within_the_deadline_and_recovers() {
     assert!(log.healthy().is_err());
     drop(held);
     eventually("healthy by itself", async || log.healthy().is_ok()).await;
-    log.record(&event(org_id)).await.expect("recorded again");
+    // On a busy machine one commit can take longer than this short deadline; it must not stay so.
+    eventually("records again", async || log.record(&event(org_id)).await.is_ok()).await;
     log.shutdown().await.expect("closed");
     let count = stored(&bench.store, org_id).await.len() as u64;
     assert!(count >= 2, "those before and after");
