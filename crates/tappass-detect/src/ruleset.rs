@@ -39,6 +39,44 @@ pub(crate) struct RuleSet {
     pub(crate) longest: usize,
     /// Start at every character, not only where a word starts.
     anywhere: bool,
+    pairs: Pairs,
+}
+
+/// Which two ASCII characters a match can begin with: for each first one, a bit for each second one. Most words of a
+/// text begin no match of most families, and are told apart by one look here instead of a walk.
+struct Pairs(Box<[u128; 128]>);
+
+impl Pairs {
+    fn of(dfa: &DFA) -> Result<Self, String> {
+        let mut cache = dfa.create_cache();
+        let mut pairs = Box::new([0_u128; 128]);
+        let mut seen = Vec::new();
+        // What stands before a start can matter to it: nothing, a line's end, a word, anything else.
+        for before in ["", "\n", "\r", "a", " ", "é"] {
+            let input = Input::new(before).range(before.len()..).anchored(Anchored::Yes);
+            let start = dfa.start_state_forward(&mut cache, &input).map_err(|e| e.to_string())?;
+            if seen.contains(&start) {
+                continue;
+            }
+            seen.push(start);
+            for first in 0..128_u8 {
+                let next = dfa.next_state(&mut cache, start, first).map_err(|e| e.to_string())?;
+                for second in (0..128_u8).filter(|_| !next.is_dead()) {
+                    let state = dfa.next_state(&mut cache, next, second).map_err(|e| e.to_string())?;
+                    pairs[usize::from(first)] |= u128::from(!state.is_dead()) << second;
+                }
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// Whether a match may begin with these bytes. One alone, or beyond ASCII, may always.
+    fn may(&self, bytes: &[u8]) -> bool {
+        match bytes {
+            [first @ ..128, second @ ..128, ..] => self.0[usize::from(*first)] >> second & 1 == 1,
+            _ => true,
+        }
+    }
 }
 
 /// What a walk needs beside the rules; reused from call to call.
@@ -84,7 +122,8 @@ impl RuleSet {
             .map_err(|e| e.to_string())?;
         let maker = dfa.clone();
         let make: Box<dyn Fn() -> Cache + Send + Sync> = Box::new(move || maker.create_cache());
-        Ok(Self { rules, values, dfa, caches: Pool::new(make), longest, anywhere })
+        let pairs = Pairs::of(&dfa)?;
+        Ok(Self { rules, values, dfa, caches: Pool::new(make), longest, anywhere, pairs })
     }
 
     pub(crate) fn walker(&self) -> Walker<'_> {
@@ -95,7 +134,7 @@ impl RuleSet {
     pub(crate) fn may_start(&self, text: &str, at: usize) -> bool {
         let bytes = text.as_bytes();
         let byte = bytes[at];
-        if byte.is_ascii_whitespace() || !text.is_char_boundary(at) {
+        if byte.is_ascii_whitespace() || !text.is_char_boundary(at) || !self.pairs.may(&bytes[at..]) {
             return false;
         }
         if self.anywhere || at == 0 || (byte.is_ascii() && !byte.is_ascii_alphanumeric()) {
