@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use reqwest::Url;
 use serde::Deserialize;
+use tappass_server::config::syntax_message;
 use toml::{Table, Value};
 
 use crate::{args::Target, error::CliError};
@@ -187,7 +188,7 @@ fn read(path: &Path, notes: &mut Vec<String>) -> anyhow::Result<Saved> {
         text => text.with_context(|| format!("cannot read {}", path.display()))?,
     };
     let file: File = toml::from_str(&text).map_err(|e| {
-        CliError::usage(format!("{} is not valid: {}", path.display(), e.to_string().trim_end()))
+        CliError::usage(format!("{} is not valid: {}", path.display(), syntax_message(&text, &e)))
             .mend("mend the line, or remove it and run `tappass login`")
     })?;
     if file.client.token.is_some() && fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
@@ -236,7 +237,7 @@ pub fn save(path: &Path, table: &str, keys: &[(&str, Option<&str>)]) -> anyhow::
 }
 
 fn edit(old: &str, table: &str, keys: &[(&str, Option<&str>)]) -> anyhow::Result<String> {
-    let mut wanted: Table = toml::from_str(old)?;
+    let mut wanted: Table = toml::from_str(old).map_err(|e| anyhow::anyhow!(syntax_message(old, &e)))?;
     let entry = wanted.entry(table).or_insert_with(|| Value::Table(Table::new()));
     let entry = entry.as_table_mut().with_context(|| format!("`{table}` is not a table"))?;
     for (key, value) in keys {

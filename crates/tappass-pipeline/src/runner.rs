@@ -180,7 +180,7 @@ impl Call {
             let judged = match result {
                 Ok(outcome) => self.judge(step, outcome, took),
                 Err(StepError::Provider(error)) => {
-                    self.push(step, Action::Error, Action::Allow, error.to_string(), took);
+                    self.push(step, Action::Error, Action::Allow, error.for_the_record(), took);
                     return Err(Halt::Provider(error));
                 }
                 Err(StepError::Failed(what)) => self.failed(step, &what, took),

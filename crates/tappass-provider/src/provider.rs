@@ -102,6 +102,17 @@ pub enum ProviderError {
     },
 }
 
+impl ProviderError {
+    /// The error as a log may keep it: without the provider's words, which can quote the prompt.
+    #[must_use]
+    pub fn for_the_record(&self) -> String {
+        match self {
+            Self::Upstream { provider, status, .. } => format!("{provider} answered {status}"),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// A model provider.
 #[async_trait::async_trait]
 pub trait Provider: Send + Sync {

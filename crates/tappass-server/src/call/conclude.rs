@@ -120,7 +120,7 @@ fn details(open: &Open) -> Value {
         details["would_block"] = json!(would);
     }
     if let Some(error) = &open.failure {
-        details["provider_error"] = error.to_string().into();
+        details["provider_error"] = error.for_the_record().into();
     }
     if open.left {
         details["client_left"] = true.into();

@@ -154,7 +154,7 @@ impl Drop for Governed {
                 && let Some(mut guard) = open.guard.take()
                 && let Err(Halt::Provider(error)) = open.call.examine(guard.take_answer()).await
             {
-                tracing::debug!(%error, "while examining what came before the client left");
+                tracing::debug!(error = error.for_the_record(), "while examining what came before the client left");
             }
             if let Err(error) = conclude::record(&mut open).await {
                 tracing::error!(task_id = %open.call.exchange.task_id, ?error, "a call could not be recorded");

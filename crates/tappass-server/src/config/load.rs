@@ -37,12 +37,12 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not TOML. Shows the line.
+    /// The file is not TOML. Names the line and does not show it: it may hold a password.
     #[error("{path} is not valid TOML: {message}")]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Line, excerpt, reason.
+        /// Line and reason.
         message: String,
     },
     /// A value is wrong, or has no meaning.
@@ -158,8 +158,10 @@ impl Layers {
         }
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let syntax =
-            |e: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), message: e.to_string() };
+        let syntax = |e: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: syntax_message(&text, &e),
+        };
         let file: File = toml::from_str(&text).map_err(syntax)?;
         let spans = DeTable::parse(&text).map_err(syntax)?;
         if let Some(server) = spans.get_ref().get("server").and_then(|t| t.get_ref().as_table()) {
@@ -210,6 +212,14 @@ impl Kind {
             Self::List => Value::Array(text.split(',').map(|t| Value::String(t.trim().to_owned())).collect()),
         }
     }
+}
+
+/// What is wrong with a TOML text, and on which line. The parser's own rendering quotes the line, which may hold a
+/// password or a token.
+#[must_use]
+pub fn syntax_message(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use load::{ConfigError, Overrides, default_file, load};
+pub use load::{ConfigError, Overrides, default_file, load, syntax_message};
 
 /// Where the data is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,7 @@
 //! The repository's guards: rules that no compiler checks, held by tests.
 
 mod dependencies;
+mod promises;
 mod sources;
 
 use std::path::{Path, PathBuf};

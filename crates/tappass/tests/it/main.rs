@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod canary;
 mod drain;
 mod gateway;
 mod journey;
