@@ -8,7 +8,7 @@ fn every_test_that_is_named_is_there() {
     let names = document.split('`').filter_map(|word| word.split_once(".rs::"));
     let mut count = 0;
     for (file, test) in names {
-        let source = read(&format!("{file}.rs"));
+        let source = read(format!("{file}.rs"));
         assert!(source.contains(&format!("fn {test}(")), "docs/promises.md: {file}.rs has no test {test}");
         count += 1;
     }
