@@ -21,7 +21,7 @@ struct Streaming {
     /// Events ready to go out.
     ready: VecDeque<Bytes>,
     /// What every chunk carries beside the model's.
-    ids: Map<String, Value>,
+    ids: Ids,
     /// Over all that went out.
     hash: Context,
     over: bool,
@@ -41,7 +41,7 @@ pub fn run(
     mut governed: Governed,
     events: EventStream,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let ids = governance::ids(governed.open());
+    let ids = Ids::new(governance::ids(governed.open()));
     let state = Streaming {
         governed,
         events: Some(events),
@@ -171,19 +171,69 @@ impl Streaming {
     }
 }
 
-/// One event: the chunk, its text at the top level, and the ids.
-fn frame(mut chunk: Value, ids: &Map<String, Value>) -> Bytes {
-    let text = chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned();
-    if let Some(object) = chunk.as_object_mut()
-        && !object.contains_key("error")
-    {
-        object.insert("content".into(), text.into());
-        object.extend(ids.clone());
-    }
-    let mut out = Vec::with_capacity(512);
+/// One event: the chunk, its text at the top level, and the ids, which are written once and copied.
+fn frame(mut chunk: Value, ids: &Ids) -> Bytes {
+    let mut out = Vec::with_capacity(768);
     out.extend_from_slice(b"data: ");
-    // Writing a value into a Vec cannot fail.
-    let _ = serde_json::to_writer(&mut out, &chunk);
+    let text = chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default();
+    let text = Value::from(text).to_string();
+    match chunk.as_object_mut() {
+        Some(object) if !object.contains_key("error") => {
+            // A provider that is a gateway like this one has them too; ours are the ones that count here.
+            for name in ids.names.iter().map(String::as_str).chain(["content"]) {
+                object.shift_remove(name);
+            }
+            // Writing a value into a Vec cannot fail.
+            let _ = serde_json::to_writer(&mut out, object);
+            out.pop();
+            out.extend_from_slice(if object.is_empty() { b"\"content\":" } else { b",\"content\":" });
+            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(ids.json.as_bytes());
+        }
+        _ => {
+            let _ = serde_json::to_writer(&mut out, &chunk);
+        }
+    }
     out.extend_from_slice(b"\n\n");
     Bytes::from(out)
+}
+
+/// What every chunk carries beside the model's, as the end of an object.
+struct Ids {
+    names: Vec<String>,
+    json: String,
+}
+
+impl Ids {
+    fn new(ids: Map<String, Value>) -> Self {
+        let names = ids.keys().cloned().collect();
+        Self { names, json: format!(",{}", &Value::Object(ids).to_string()[1..]) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_each_key_once_and_the_ids_are_ours() {
+        let Value::Object(map) = json!({"session_id": "s", "task_id": "t\""}) else {
+            unreachable!("an object")
+        };
+        let ids = Ids::new(map);
+        let chunk = json!({"id": "c", "content": "theirs", "session_id": "theirs",
+            "choices": [{"delta": {"content": "a \"b\"\n"}}]});
+        let bytes = frame(chunk, &ids);
+        let text =
+            std::str::from_utf8(&bytes).expect("UTF-8").strip_prefix("data: ").expect("data").trim_end();
+        let read = tappass_model::json::parse_strict(text.as_bytes()).expect("no key stands twice");
+        assert_eq!(
+            read,
+            json!({"id": "c", "choices": [{"delta": {"content": "a \"b\"\n"}}],
+            "content": "a \"b\"\n", "session_id": "s", "task_id": "t\""})
+        );
+        let bare = frame(json!({}), &ids);
+        assert!(tappass_model::json::parse_strict(&bare[6..]).is_ok());
+        assert_eq!(frame(json!({"error": {}}), &ids), "data: {\"error\":{}}\n\n");
+    }
 }
