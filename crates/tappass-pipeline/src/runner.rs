@@ -2,7 +2,6 @@
 //! are applied here and nowhere else.
 
 use std::{
-    any::Any,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -161,8 +160,9 @@ impl Call {
         for step in &pipeline.steps[range] {
             let start = Instant::now();
             let result = match &step.run {
-                Runnable::Pure(pure) => catch_unwind(AssertUnwindSafe(|| pure.run(&self.exchange)))
-                    .map_err(|panic| StepError::Failed(panicked(&*panic))),
+                Runnable::Pure(pure) => {
+                    catch_unwind(AssertUnwindSafe(|| pure.run(&self.exchange))).map_err(|_| panicked())
+                }
                 Runnable::Waiting(_) if halt.is_err() => {
                     self.skip(step, "not run: the call was blocked before");
                     continue;
@@ -171,7 +171,7 @@ impl Call {
                     let run = AssertUnwindSafe(waiting.run(self)).catch_unwind();
                     match within(waiting.deadline(), run).await {
                         Some(Ok(result)) => result,
-                        Some(Err(panic)) => Err(StepError::Failed(panicked(&*panic))),
+                        Some(Err(_)) => Err(panicked()),
                         None => Err(StepError::Failed("timed out".into())),
                     }
                 }
@@ -269,10 +269,9 @@ async fn within<F: Future>(deadline: Option<Duration>, run: F) -> Option<F::Outp
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}", text.unwrap_or("no message"))
+/// What it said is not kept: it can quote the text it was about. The process's panic hook logs where it was.
+fn panicked() -> StepError {
+    StepError::Failed("panicked".to_owned())
 }
 
 /// The one scan. Large texts are scanned off the runtime's own threads.
@@ -289,5 +288,51 @@ async fn scan(scanner: Scanner, segments: Vec<Segment>) -> (Vec<Segment>, Vec<Ve
         Ok(done) => done,
         // A panic inside the scan ends this call, as it would have on this thread.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        compile::compile_preset,
+        step::Pure,
+        testing::{call, services},
+    };
+
+    struct Panics;
+
+    impl Pure for Panics {
+        fn run(&self, _: &Exchange) -> Outcome {
+            panic!("about the prompt")
+        }
+    }
+
+    fn with_a_step_that_panics(mode: Mode) -> Call {
+        let mut c = call("hello", &services());
+        let mut pipeline = compile_preset("starter").expect("compiles");
+        let steps = &mut Arc::get_mut(&mut pipeline).expect("not shared yet").steps;
+        let step = steps.iter_mut().find(|s| s.meta.id == "detect_pii").expect("is there");
+        step.run = Runnable::Pure(Box::new(Panics));
+        c.pipeline = pipeline;
+        c.exchange.mode = mode;
+        c
+    }
+
+    #[tokio::test]
+    async fn a_panic_never_lets_its_call_through_in_enforce() {
+        let mut c = with_a_step_that_panics(Mode::Enforce);
+        let Err(Halt::Blocked(blocked)) = c.admit().await else { panic!("must block") };
+        assert_eq!(blocked.step, "detect_pii");
+        assert!(!format!("{:?}", c.trace).contains("about the prompt"));
+        // Another call through the same process is not hurt.
+        assert!(call("hello", &services()).admit().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn in_observe_a_panic_is_recorded_and_would_block() {
+        let mut c = with_a_step_that_panics(Mode::Observe);
+        c.admit().await.expect("observe blocks nothing");
+        assert_eq!(c.trace.would_block().first().map(|w| w.step), Some("detect_pii"));
     }
 }

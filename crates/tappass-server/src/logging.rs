@@ -44,7 +44,13 @@ pub fn init() {
     };
     if done.is_err() {
         tracing::debug!("logging was started before");
+        return;
     }
+    // Where, and not what: the message of a panic can quote the text that was being handled.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(location, "a panic");
+    }));
 }
 
 /// Waits, a second at most, until what was logged is written. Call before the process ends.

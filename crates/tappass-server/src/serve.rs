@@ -54,10 +54,12 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub async fn start_routes(setup: Setup, routes: Vec<Route>) -> anyhow::Result<Running> {
+    pub async fn start_routes(mut setup: Setup, routes: Vec<Route>) -> anyhow::Result<Running> {
         // The port first: of two that start at once, the second must not touch the data.
         let listener = bind(setup.config.host, setup.config.port).await?;
         let addr = listener.local_addr().context("the listener has no address")?;
+        // Asked for any port, it tells people the one it got.
+        setup.config.port = addr.port();
         let (app, created) = Box::pin(App::open(setup)).await?;
         app.life.tasks.spawn(app.clone().housekeeping());
         let connections = Connections::new(Gateway::with_routes(app.clone(), routes));
