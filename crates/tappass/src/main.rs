@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Before anything that could speak TLS. An error means that it was done before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
