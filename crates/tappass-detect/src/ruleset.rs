@@ -134,6 +134,11 @@ impl RuleSet {
     pub(crate) fn may_start(&self, text: &str, at: usize) -> bool {
         let bytes = text.as_bytes();
         let byte = bytes[at];
+        // Most bytes of a text stand inside a word.
+        let inside = at > 0 && byte.is_ascii_alphanumeric() && bytes[at - 1].is_ascii_alphanumeric();
+        if inside && !self.anywhere {
+            return false;
+        }
         if byte.is_ascii_whitespace() || !text.is_char_boundary(at) || !self.pairs.may(&bytes[at..]) {
             return false;
         }
