@@ -16,10 +16,10 @@ fn the_help_is_grouped_by_who_uses_a_command() {
 fn the_reference_page_is_fresh() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
     let fresh = help::reference(Cli::command());
-    if std::env::var_os("TAPPASS_UPDATE").is_some() {
+    if std::env::var_os("UPDATE").is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(&path, &fresh).expect("written");
     }
     let published = fs::read_to_string(&path).unwrap_or_default();
-    assert!(published == fresh, "docs/reference/cli.md is stale: run the test with TAPPASS_UPDATE=1");
+    assert!(published == fresh, "docs/reference/cli.md is stale: run the test with UPDATE=1");
 }

@@ -70,15 +70,15 @@ async fn the_page_shows_every_route_without_outside_assets() {
     assert!(!page.text.contains("<script") && !page.text.contains("//"));
 }
 
-/// Set TAPPASS_UPDATE=1 to write it.
+/// Set UPDATE=1 to write it.
 #[test]
 fn the_published_document_is_fresh() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/openapi.json");
     let fresh = format!("{:#}\n", openapi::document(&table::routes()));
-    if std::env::var_os("TAPPASS_UPDATE").is_some() {
+    if std::env::var_os("UPDATE").is_some() {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(&path, &fresh).expect("written");
     }
     let published = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(published == fresh, "docs/reference/openapi.json is stale: run the test with TAPPASS_UPDATE=1");
+    assert!(published == fresh, "docs/reference/openapi.json is stale: run the test with UPDATE=1");
 }
