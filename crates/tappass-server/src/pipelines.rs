@@ -3,9 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
-use tappass_pipeline::{CompileError, Pipeline, compile, compile_preset, preset_names};
+use tappass_pipeline::{
+    CompileError, Pipeline, compile, compile::DEFAULT_PRESET, compile_preset, preset_names,
+};
 use tappass_store::{PipelineVersion, Store, StoreError};
 use uuid::Uuid;
+
+/// A pipeline that every organisation has: the default preset, until it writes one of its own under this name.
+pub const DEFAULT: &str = "default";
 
 /// Why there is no such pipeline.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +56,7 @@ impl Pipelines {
         Self { store, presets, compiled: cache.build() }
     }
 
-    /// The pipeline of that name: the organisation's own, else a preset.
+    /// The pipeline of that name: the organisation's own, else a preset. [`DEFAULT`] is always there.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -64,8 +69,11 @@ impl Pipelines {
             return Ok(pipeline);
         }
         let stored = self.store.pipelines().latest(org_id, name).await?;
-        let stored = stored.ok_or_else(|| PipelineError::Unknown(name.to_owned()))?;
-        let pipeline = self.compile(name, stored.version, stored.yaml).await?;
+        let pipeline = match (stored, self.preset(DEFAULT_PRESET)) {
+            (Some(stored), _) => self.compile(name, stored.version, stored.yaml).await?,
+            (None, Some(preset)) if name == DEFAULT => preset.clone(),
+            (None, _) => return Err(PipelineError::Unknown(name.to_owned())),
+        };
         self.compiled.insert(key, pipeline.clone());
         Ok(pipeline)
     }

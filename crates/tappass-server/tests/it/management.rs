@@ -233,6 +233,21 @@ async fn pipelines_are_checked_written_and_assigned() {
 }
 
 #[tokio::test]
+async fn every_organisation_has_a_default_pipeline_and_may_write_its_own() {
+    let (gateway, token, _) = signed_up().await;
+    let hash = async |name: &str| {
+        let shown = ask(&gateway, &token, Method::GET, &format!("/pipelines/{name}"), NONE).await;
+        assert_eq!(shown.status, 200, "{shown:?}");
+        shown.json()["hash"].clone()
+    };
+    assert_eq!(hash("default").await, hash("starter").await);
+    let own = json!({"preset": "starter", "overrides": {"detect_pii": {"on_detection": "block"}}});
+    let put = ask(&gateway, &token, Method::PUT, "/pipelines/default", own).await;
+    assert_eq!(put.status, 201, "{put:?}");
+    assert_ne!(hash("default").await, hash("starter").await);
+}
+
+#[tokio::test]
 async fn lists_page_without_a_hole_or_a_repeat() {
     let (gateway, token, _) = signed_up().await;
     for i in 0..5 {
