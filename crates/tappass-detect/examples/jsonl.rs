@@ -6,12 +6,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tappass_detect::{Scanner, injection_score};
+use tappass_detect::{Scanner, family_score, injection_score};
 use tappass_model::{Classification, Family};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let all = [Family::Pii, Family::Secret, Family::Injection, Family::Infra, Family::Marking];
-    let scanner = Scanner::new(&all, &[])?;
+    let scanner = Scanner::new(&Family::ALL, &[])?;
     let _warm = scanner.scan("warm up");
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in std::io::stdin().lock().lines() {
@@ -37,6 +36,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 json!({"label": u8::from(found.iter().any(|m| m.family == Family::Secret && m.score >= 0.5))})
             }
             "injection" => json!({"score": injection_score(&found)}),
+            "unicode" => json!({"score": family_score(Family::Unicode, &found)}),
+            "shell" => json!({"score": family_score(Family::Shell, &found)}),
+            "sql" => json!({"score": family_score(Family::Code, &found)}),
+            "exfil" => json!({"score": family_score(Family::Exfiltration, &found)}),
+            "tool_poisoning" => json!({"score": family_score(Family::ToolPoison, &found)}),
             "classification" => {
                 let level =
                     found.iter().map(|m| scanner.classification(m)).max().unwrap_or(Classification::Public);

@@ -9,6 +9,7 @@
 //! context only; Unicode attacks as such are not a family.
 
 mod custom;
+mod families;
 mod infra;
 mod injection;
 mod lane;
@@ -19,6 +20,7 @@ mod rule;
 mod ruleset;
 mod sample;
 mod scanner;
+mod score;
 mod secrets;
 mod stream;
 mod utf8;
@@ -27,5 +29,6 @@ pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
 pub use injection::injection_score;
 pub use sample::{min_classification, placeholder, sample};
 pub use scanner::Scanner;
+pub use score::family_score;
 pub use stream::{Ready, StreamScan};
 pub use utf8::{Utf8Buffer, Utf8Error};

@@ -19,9 +19,21 @@ pub fn sample(m: &Match, text: &str) -> String {
         (Family::Secret, "PASSWORD" | "CREDENTIALS_IN_URL" | "CONNECTION_STRING") => "…".to_owned(),
         (Family::Secret, _) => ends(value, 4, 0),
         // Not a value to protect: what was said is the evidence.
-        (Family::Injection | Family::Marking, _) => clip(value, 80),
-        (Family::Infra, _) => ends(value, 4, 0),
-        (Family::Custom, _) => ends(value, 2, 2),
+        (
+            Family::Injection
+            | Family::Marking
+            | Family::Escalation
+            | Family::Shell
+            | Family::Code
+            | Family::ToolPoison
+            | Family::Memory
+            | Family::Safety,
+            _,
+        ) => clip(value, 80),
+        // Code points rather than characters: what hides must not hide in the record.
+        (Family::Unicode, _) => code_points(value),
+        (Family::Infra | Family::Exfiltration, _) => ends(value, 4, 0),
+        (Family::Custom | Family::Business, _) => ends(value, 2, 2),
     }
 }
 
@@ -41,6 +53,13 @@ fn ends(value: &str, head: usize, tail: usize) -> String {
     let start: String = shown[..head].iter().collect();
     let end: String = shown[shown.len() - tail..].iter().collect();
     format!("{start}…{end}")
+}
+
+fn code_points(value: &str) -> String {
+    const MOST: usize = 8;
+    let shown: Vec<String> = value.chars().take(MOST).map(|c| format!("U+{:04X}", u32::from(c))).collect();
+    let more = if value.chars().nth(MOST).is_some() { "…" } else { "" };
+    shown.join(" ") + more
 }
 
 fn clip(value: &str, most: usize) -> String {
@@ -75,8 +94,16 @@ pub fn min_classification(m: &Match) -> Classification {
             "MARKING_CONFIDENTIAL" => Classification::Confidential,
             _ => Classification::Internal,
         },
-        Family::Custom => Classification::Confidential,
-        Family::Injection => Classification::Public,
+        Family::Custom | Family::Business => Classification::Confidential,
+        Family::Injection
+        | Family::Unicode
+        | Family::Escalation
+        | Family::Shell
+        | Family::Code
+        | Family::Exfiltration
+        | Family::ToolPoison
+        | Family::Memory
+        | Family::Safety => Classification::Public,
     }
 }
 

@@ -1,40 +1,19 @@
 //! The scanner: which families run, and the scan of a whole text.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tappass_model::{Classification, Family, Match};
 
 use crate::{
     custom::{self, CustomPattern, PatternError},
-    infra, injection, marking, pii,
-    rule::Rule,
+    families::rule_set,
     ruleset::RuleSet,
     sample::min_classification,
-    secrets,
     stream::StreamScan,
 };
 
-/// No built-in finding is longer, bytes. Rules for long values (private keys, tokens) have no bound of their own: counting
-/// thousands of characters would take the automaton thousands of states.
-const LONGEST: usize = 4096;
-
 /// One rule set per family that runs.
 pub(crate) type Lanes = Vec<Arc<RuleSet>>;
-
-static PII: LazyLock<Arc<RuleSet>> = LazyLock::new(|| built_in(pii::rules()));
-static SECRET: LazyLock<Arc<RuleSet>> = LazyLock::new(|| built_in(secrets::rules()));
-static INJECTION: LazyLock<Arc<RuleSet>> = LazyLock::new(|| built_in(injection::rules()));
-static INFRA: LazyLock<Arc<RuleSet>> = LazyLock::new(|| built_in(infra::rules()));
-static MARKING: LazyLock<Arc<RuleSet>> = LazyLock::new(|| built_in(marking::rules()));
-
-fn built_in(rules: Vec<Rule>) -> Arc<RuleSet> {
-    let parse = |rule: &Rule| regex_syntax::parse(&rule.regex).expect("built-in rules parse: tested");
-    let hirs: Vec<_> = rules.iter().map(parse).collect();
-    Arc::new(RuleSet::new(rules, &hirs, LONGEST, false).expect("built-in rules compile: tested"))
-}
 
 /// Finds what the chosen families and patterns describe. Immutable; cloning is cheap.
 #[derive(Clone)]
@@ -60,17 +39,7 @@ impl Scanner {
         let mut families = families.to_vec();
         families.sort_unstable();
         families.dedup();
-        let mut lanes: Lanes = families
-            .into_iter()
-            .filter_map(|family| match family {
-                Family::Pii => Some(Arc::clone(&PII)),
-                Family::Secret => Some(Arc::clone(&SECRET)),
-                Family::Injection => Some(Arc::clone(&INJECTION)),
-                Family::Infra => Some(Arc::clone(&INFRA)),
-                Family::Marking => Some(Arc::clone(&MARKING)),
-                Family::Custom => None,
-            })
-            .collect();
+        let mut lanes: Lanes = families.into_iter().filter_map(rule_set).collect();
         if !custom.is_empty() {
             lanes.push(Arc::new(custom::compile(custom)?));
         }
@@ -102,18 +71,6 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn built_in_rules_compile_and_match_nothing_empty() {
-        for rules in [pii::rules(), secrets::rules(), injection::rules(), infra::rules(), marking::rules()] {
-            for rule in &rules {
-                let hir = regex_syntax::parse(&rule.regex).unwrap_or_else(|e| panic!("{}: {e}", rule.kind));
-                let least = hir.properties().minimum_len();
-                assert!(least.is_some_and(|n| n > 0), "{} may match the empty text", rule.kind);
-            }
-            drop(built_in(rules));
-        }
-    }
 
     #[test]
     fn no_family_no_finding() {

@@ -21,6 +21,62 @@ pub enum Family {
     Marking,
     /// Patterns of the pipeline's own configuration.
     Custom,
+    /// Characters that hide or disguise text.
+    Unicode,
+    /// Attempts to gain rights.
+    Escalation,
+    /// Shell commands and substitutions.
+    Shell,
+    /// Requests to run code; SQL of the destructive or smuggled kind.
+    Code,
+    /// Figures not yet published, customer lists, contract terms, deal names, privilege.
+    Business,
+    /// Links, hosts and blobs that carry data out.
+    Exfiltration,
+    /// Instructions hidden in the definition of a tool.
+    ToolPoison,
+    /// Instructions that want to be remembered.
+    Memory,
+    /// Harmful content, by category.
+    Safety,
+}
+
+impl Family {
+    /// All families, in the order of their findings.
+    pub const ALL: [Self; 15] = [
+        Self::Pii,
+        Self::Secret,
+        Self::Injection,
+        Self::Infra,
+        Self::Marking,
+        Self::Custom,
+        Self::Unicode,
+        Self::Escalation,
+        Self::Shell,
+        Self::Code,
+        Self::Business,
+        Self::Exfiltration,
+        Self::ToolPoison,
+        Self::Memory,
+        Self::Safety,
+    ];
+
+    /// Whether a placeholder in the place of a hit makes the text safe. What wants to steer a model or an agent is
+    /// not made safe by hiding a part of it.
+    #[must_use]
+    pub const fn maskable(self) -> bool {
+        matches!(
+            self,
+            Self::Pii
+                | Self::Secret
+                | Self::Infra
+                | Self::Marking
+                | Self::Custom
+                | Self::Unicode
+                | Self::Business
+                | Self::Exfiltration
+        )
+    }
 }
 
 /// One hit in one text. Offsets are bytes into the original text, at character boundaries, `start < end`.

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 use tappass_detect::{Ready, StreamScan};
-use tappass_model::{Action, Answer, Denial, Family, Match};
+use tappass_model::{Action, Answer, Denial, Match};
 use tappass_provider::dialects::chat::{self, Accumulator, Channel, ChannelKind};
 
 use crate::{
@@ -214,7 +214,7 @@ impl Lane {
         let mut masks: Vec<Mask> = Vec::new();
         for hit in ready.matches {
             match self.judge(call, &hit)? {
-                Action::Redact if hit.family != Family::Injection => {
+                Action::Redact if hit.family.maskable() => {
                     masks.push((hit.start - self.released..hit.end - self.released, hit.kind.clone()));
                 }
                 _ => {}

@@ -40,9 +40,6 @@ pub fn exchange(text: &str) -> Exchange {
     }
 }
 
-const ALL: [Family; 6] =
-    [Family::Pii, Family::Secret, Family::Injection, Family::Infra, Family::Marking, Family::Custom];
-
 /// As [`exchange`], scanned for everything.
 pub fn scanned(text: &str) -> Exchange {
     scanned_with(&[], text)
@@ -51,7 +48,7 @@ pub fn scanned(text: &str) -> Exchange {
 /// As [`scanned`], with custom patterns.
 pub fn scanned_with(custom: &[CustomPattern], text: &str) -> Exchange {
     let mut x = exchange(text);
-    let scanner = Scanner::new(&ALL, custom).expect("compiles");
+    let scanner = Scanner::new(&Family::ALL, custom).expect("compiles");
     x.matches = x.request.segments.iter().map(|s| scanner.scan(&s.text)).collect();
     x
 }
@@ -66,7 +63,7 @@ pub fn scanned_as(origin: Origin, text: &str) -> Exchange {
 /// A call whose answer is this text.
 pub fn answered(text: &str) -> Exchange {
     let mut x = exchange("hi");
-    let scanner = Scanner::new(&ALL, &[]).expect("compiles");
+    let scanner = Scanner::new(&Family::ALL, &[]).expect("compiles");
     let segment =
         Segment { origin: Origin::Answer, pointer: "/choices/0/message/content".into(), text: text.into() };
     x.answer =

@@ -9,17 +9,11 @@ use tappass_model::{Family, Match};
 
 pub(crate) use rules::rules;
 
-/// How likely a text is an injection, 0 to 1, from its [`Family::Injection`] findings; others are ignored. Each kind counts
-/// once with its highest score, so repetition proves nothing.
+use crate::family_score;
+
+/// How likely a text is an injection, 0 to 1, from its [`Family::Injection`] findings; others are ignored.
 pub fn injection_score<'a>(matches: impl IntoIterator<Item = &'a Match>) -> f32 {
-    let mut kinds: Vec<(&str, f32)> = Vec::new();
-    for m in matches.into_iter().filter(|m| m.family == Family::Injection) {
-        match kinds.iter_mut().find(|(kind, _)| *kind == m.kind) {
-            Some((_, score)) => *score = score.max(m.score),
-            None => kinds.push((&m.kind, m.score)),
-        }
-    }
-    1.0 - kinds.iter().map(|(_, score)| 1.0 - score).product::<f32>()
+    family_score(Family::Injection, matches)
 }
 
 #[cfg(test)]
@@ -64,11 +58,5 @@ mod tests {
         ] {
             assert!(score(text) < 0.5, "{} {text}", score(text));
         }
-    }
-
-    #[test]
-    fn repetition_proves_nothing() {
-        let m = Match { family: Family::Injection, kind: "A".into(), start: 0, end: 1, score: 0.4 };
-        assert_eq!(injection_score(&[m.clone(), m.clone(), m.clone()]), injection_score(&[m]));
     }
 }

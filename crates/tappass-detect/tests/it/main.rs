@@ -4,9 +4,6 @@ use proptest::prelude::*;
 use tappass_detect::{CustomPattern, Ready, Scanner};
 use tappass_model::{Family, Match};
 
-const ALL: [Family; 6] =
-    [Family::Pii, Family::Secret, Family::Injection, Family::Infra, Family::Marking, Family::Custom];
-
 /// One text of every kind, whole and broken, and what lies between them.
 const PLANTED: &[&str] = &[
     "joan.smith@example.org",
@@ -105,7 +102,7 @@ fn scanner() -> Scanner {
         CustomPattern { name: "account".into(), pattern: r"\bACC-[0-9]{8}\b".into(), level: None },
         CustomPattern { name: "open".into(), pattern: r"<<.*>>".into(), level: None },
     ];
-    Scanner::new(&ALL, &custom).expect("the patterns are sound")
+    Scanner::new(&Family::ALL, &custom).expect("the patterns are sound")
 }
 
 /// Feeds the text in pieces that end where `cuts` say, and checks what each answer promises.
@@ -172,7 +169,7 @@ proptest! {
             prop_assert!(m.start < m.end && text.is_char_boundary(m.start) && text.is_char_boundary(m.end));
             prop_assert!(m.score > 0.0 && m.score <= 1.0);
         }
-        for family in ALL {
+        for family in Family::ALL {
             let own: Vec<&Match> = found.iter().filter(|m| m.family == family).collect();
             prop_assert!(own.windows(2).all(|pair| pair[0].end <= pair[1].start));
         }
@@ -200,7 +197,7 @@ fn long_texts_are_cut_and_still_equal() {
 
 #[test]
 fn prose_flows() {
-    let scanner = Scanner::new(&ALL, &[]).unwrap();
+    let scanner = Scanner::new(&Family::ALL, &[]).unwrap();
     let mut stream = scanner.stream();
     let text = "The weather in Ghent is mild today, and the trams run on time. Take an umbrella along if you visit the castle, \
                 because the wind may turn; the museum opens at ten and closes at six. ";

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, str::Chars};
 
 use tappass_detect::sample;
-use tappass_model::{Family, Finding, Match, Origin, Segment, Span, ToolRules};
+use tappass_model::{Finding, Match, Origin, Segment, Span, ToolRules};
 
 /// A finding for a hit at its place.
 pub fn finding(step: &'static str, index: usize, segment: &Segment, hit: &Match) -> Finding {
@@ -13,7 +13,7 @@ pub fn finding(step: &'static str, index: usize, segment: &Segment, hit: &Match)
         span: Some(Span { segment: index, start: hit.start, end: hit.end }),
         score: hit.score,
         sample: sample(hit, &segment.text),
-        maskable: hit.family != Family::Injection,
+        maskable: hit.family.maskable(),
     }
 }
 
