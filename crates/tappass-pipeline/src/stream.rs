@@ -1,8 +1,8 @@
 //! Governing an answer while it streams: what could be the beginning of a hit waits, the rest goes out at once.
 //!
 //! For any chunking, what goes out is the whole text with the same masks, and the same hits stop it (property test
-//! in `tests/it/streaming.rs`). From the chunk that ends a choice on, everything waits until the steps have seen
-//! the complete answer; tool calls wait for that too, since an agent would run them.
+//! in `tests/it/streaming.rs`). The chunk that ends a choice waits until the steps have seen the complete answer, while
+//! other choices flow on; tool calls wait for that too, since an agent would run them.
 
 use serde_json::{Value, json};
 use tappass_detect::{Ready, StreamScan};
@@ -29,8 +29,10 @@ pub struct StreamGuard {
     answer: Accumulator,
     /// A chunk without choices: what a chunk of our own is made from.
     envelope: Value,
-    /// The chunks since the first that ended a choice.
+    /// The chunks that wait for the end: those that ended a choice, and what came after them for it or for all.
     tail: Vec<Value>,
+    /// The choices that a chunk of `tail` is about.
+    waiting: Vec<u64>,
 }
 
 impl StreamGuard {
@@ -53,6 +55,7 @@ impl StreamGuard {
             answer: Accumulator::default(),
             envelope: Value::Null,
             tail: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -103,7 +106,9 @@ impl StreamGuard {
                 }
             }
         }
-        if !ended.is_empty() || !self.tail.is_empty() {
+        if !ended.is_empty() || self.must_wait(&chunk) {
+            // All of its choices wait from here on: a later piece must not overtake this one.
+            self.waiting.extend(choices(&chunk).map(|(index, _)| index));
             self.tail.push(chunk);
             return Ok(None);
         }
@@ -153,6 +158,12 @@ impl StreamGuard {
     #[must_use]
     pub fn envelope(&self) -> Value {
         self.envelope.clone()
+    }
+
+    /// Whether a chunk comes after one that waits, for the same choice or, without a choice, for all.
+    fn must_wait(&self, chunk: &Value) -> bool {
+        let mut indexes = choices(chunk).map(|(index, _)| index).peekable();
+        !self.tail.is_empty() && (indexes.peek().is_none() || indexes.any(|i| self.waiting.contains(&i)))
     }
 
     fn lane(&mut self, channel: &Channel, call: &Call) -> &mut Lane {
@@ -245,13 +256,14 @@ impl Lane {
     }
 }
 
-fn ended_choices(chunk: &Value) -> impl Iterator<Item = u64> {
+/// The choices that a chunk is about, each with its index.
+fn choices(chunk: &Value) -> impl Iterator<Item = (u64, &Value)> {
     let choices = chunk["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
-    choices
-        .iter()
-        .enumerate()
-        .filter(|(_, choice)| !choice["finish_reason"].is_null())
-        .map(|(i, choice)| choice["index"].as_u64().unwrap_or(i as u64))
+    choices.iter().enumerate().map(|(i, choice)| (choice["index"].as_u64().unwrap_or(i as u64), choice))
+}
+
+fn ended_choices(chunk: &Value) -> impl Iterator<Item = u64> {
+    choices(chunk).filter(|(_, choice)| !choice["finish_reason"].is_null()).map(|(index, _)| index)
 }
 
 /// Whether a chunk is worth sending after its text was held back.

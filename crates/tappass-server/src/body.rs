@@ -52,13 +52,13 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 /// Reads JSON text into a type.
 ///
 /// # Errors
-/// 400 for what is not JSON, 422 with the field's path for JSON that is not a `T`.
+/// 422: for what is not JSON with the place, for JSON that is not a `T` with the field's path.
 pub fn typed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(ApiError::bad_request("empty_body", "The body is empty; a JSON object is needed."));
+        return Err(ApiError::unprocessable("empty_body", "The body is empty; a JSON object is needed."));
     }
     let value = json::parse_strict(bytes)
-        .map_err(|e| ApiError::bad_request("invalid_json", sentence(&e.to_string())))?;
+        .map_err(|e| ApiError::unprocessable("invalid_json", sentence(&e.to_string())))?;
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
         let at = if path == "." { String::new() } else { format!("`{path}`: ") };
@@ -156,7 +156,7 @@ mod tests {
         let error = typed::<Outer>(b"  ").expect_err("empty");
         assert_eq!(error.code(), "empty_body");
         let error = typed::<Outer>(br#"{"inner":1,"inner":2}"#).expect_err("twice");
-        assert_eq!((error.status().as_u16(), error.code()), (400, "invalid_json"));
+        assert_eq!((error.status().as_u16(), error.code()), (422, "invalid_json"));
     }
 
     #[test]

@@ -137,6 +137,31 @@ async fn nothing_waits_where_nothing_would_be_done() {
 }
 
 #[tokio::test]
+async fn a_choice_that_ends_does_not_hold_up_the_others() {
+    let c = call(&pipeline("{}"), Mode::Enforce, "", "hi");
+    let mut guard = StreamGuard::new(&c, true);
+    let of = |index: u64, text: &str, finish: Option<&str>| {
+        let mut chunk = chunk(&json!({"content": text}), finish);
+        chunk["choices"][0]["index"] = index.into();
+        chunk
+    };
+    assert!(guard.push(&c, of(0, "first", None)).expect("clean").is_some());
+    assert!(guard.push(&c, of(0, "", Some("stop"))).expect("clean").is_none(), "its end waits");
+    assert!(guard.push(&c, of(1, "second", None)).expect("clean").is_some(), "another's text does not");
+    assert!(guard.push(&c, of(0, "", Some("stop"))).expect("clean").is_none(), "what follows the end does");
+    let mut both = of(1, " and", None);
+    both["choices"].as_array_mut().expect("a list").push(of(2, "third", Some("stop"))["choices"][0].take());
+    assert!(guard.push(&c, both).expect("clean").is_none());
+    assert!(guard.push(&c, of(1, " more", None)).expect("clean").is_none(), "nothing overtakes what waits");
+    let usage = json!({"id": "c1", "choices": [], "usage": {"total_tokens": 3}});
+    assert!(guard.push(&c, usage).expect("clean").is_none(), "the usage is about all of it");
+    let tail = guard.finish(&c).expect("clean");
+    assert_eq!(tail.len(), 5);
+    assert_eq!(tail[2]["choices"][0]["delta"]["content"], " and");
+    assert_eq!(tail[3]["choices"][0]["delta"]["content"], " more");
+}
+
+#[tokio::test]
 async fn what_can_be_no_hit_goes_out_at_once() {
     let c = call(&pipeline("{scan_output: {on_detection: redact}}"), Mode::Enforce, "", "hi");
     let mut guard = StreamGuard::new(&c, false);

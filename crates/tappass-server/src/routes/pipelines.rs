@@ -96,10 +96,10 @@ pub async fn put(
     check_name(&app, &name)?;
     let expected = if_match(&headers)?;
     let yaml = String::from_utf8(text.to_vec())
-        .map_err(|_| ApiError::bad_request("invalid_yaml", "The body is not valid UTF-8."))?;
+        .map_err(|_| ApiError::unprocessable("invalid_yaml", "The body is not valid UTF-8."))?;
     if says_json(&headers) {
         tappass_model::json::parse_strict(yaml.as_bytes())
-            .map_err(|e| ApiError::bad_request("invalid_json", e.to_string()))?;
+            .map_err(|e| ApiError::unprocessable("invalid_json", e.to_string()))?;
     }
     let checked = app.pipelines.compile(&name, 1, yaml.clone()).await.map_err(failed)?;
     let new = PipelineVersion {

@@ -142,13 +142,13 @@ async fn bad_input_gets_its_status_and_a_sentence() {
     assert_eq!(post(&gateway, kind, r#"{"name":"x"}"#).await.text, "x");
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let cases: [(&str, Body, u16, &str, &str); 8] = [
-        (kind, "{\"name\":".into(), 400, "invalid_json", "line 1"),
-        (kind, r#"{"name":"x","name":"y"}"#.into(), 400, "invalid_json", "twice"),
-        (kind, deep.into(), 400, "invalid_json", "64 levels"),
+        (kind, "{\"name\":".into(), 422, "invalid_json", "line 1"),
+        (kind, r#"{"name":"x","name":"y"}"#.into(), 422, "invalid_json", "twice"),
+        (kind, deep.into(), 422, "invalid_json", "64 levels"),
         (kind, "x".repeat(6 * 1024 * 1024).into(), 413, "body_too_large", "5242880"),
-        (kind, vec![b'{', 0xff, b'}'].into(), 400, "invalid_json", "UTF-8"),
+        (kind, vec![b'{', 0xff, b'}'].into(), 422, "invalid_json", "UTF-8"),
         ("text/plain", r#"{"name":"x"}"#.into(), 415, "unsupported_media_type", "application/json"),
-        (kind, "".into(), 400, "empty_body", "empty"),
+        (kind, "".into(), 422, "empty_body", "empty"),
         (kind, r#"{"nmae":"x"}"#.into(), 422, "invalid_body", "nmae"),
     ];
     for (kind, body, status, code, hint) in cases {
