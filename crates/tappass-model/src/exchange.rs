@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{AgentCaller, Classification, Flags, Match, Mode, Segment, ToolRules};
+use crate::{AgentCaller, Classification, Flags, Match, Memory, Mode, Scope, Segment, ToolRules};
 
 /// The shape of bodies a route speaks. The answer goes back in the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,4 +123,29 @@ pub struct Exchange {
     pub classification: Classification,
     /// Cost in USD, once known.
     pub cost_usd: Option<f64>,
+    /// When the call came.
+    pub now: Timestamp,
+    /// What is remembered of the session; empty unless a step of the pipeline asks for it.
+    pub session_memory: Arc<Memory>,
+    /// What is remembered of the agent; empty unless a step of the pipeline asks for it.
+    pub agent_memory: Arc<Memory>,
+    /// How much lower the thresholds of scored steps are in this call, 0 to 1: see [`Exchange::threshold`].
+    pub strictness: f32,
+}
+
+impl Exchange {
+    /// What is remembered.
+    #[must_use]
+    pub fn memory(&self, scope: Scope) -> &Memory {
+        match scope {
+            Scope::Session => &self.session_memory,
+            Scope::Agent => &self.agent_memory,
+        }
+    }
+
+    /// A scored step's threshold in this call: the configured one, lowered by the call's strictness.
+    #[must_use]
+    pub fn threshold(&self, configured: f32) -> f32 {
+        configured * (1.0 - self.strictness)
+    }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::Serialize;
 
-use crate::Classification;
+use crate::{Change, Classification, Scope};
 
 /// Where a finding stands: a byte range of one text of the request or the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +53,10 @@ pub enum Effect {
     Cost(Option<f64>),
     /// What is left of a limit, for the answer's headers.
     Rate(RateLimit),
+    /// Something to remember. Steps that come later in the same call see it too.
+    Remember(Scope, Change),
+    /// The thresholds of later scored steps are lowered by at least this share, 0 to 1.
+    Tighten(f32),
 }
 
 /// The state of a rate limit after this call.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 use tappass_detect::{CustomPattern, Scanner};
-use tappass_model::Family;
+use tappass_model::{Family, Scope};
 
 use crate::{
     registry,
@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// The presets that this program carries, by name.
-const PRESETS: &[(&str, &str)] = &[("starter", include_str!("../../../presets/starter.yaml"))];
+const PRESETS: &[(&str, &str)] = &[
+    ("starter", include_str!("../../../presets/starter.yaml")),
+    ("standard", include_str!("../../../presets/standard.yaml")),
+    ("regulated", include_str!("../../../presets/regulated.yaml")),
+];
 
 /// The preset of an organisation that has not chosen one.
 pub const DEFAULT_PRESET: &str = "starter";
@@ -66,6 +70,8 @@ pub struct Pipeline {
     pub disabled: Vec<Meta>,
     /// The one scan of requests and answers.
     pub scanner: Scanner,
+    /// The memories that its steps read or add to.
+    pub remembers: Vec<Scope>,
     forward: Range<usize>,
 }
 
@@ -274,6 +280,7 @@ fn build(
     let mut steps = Vec::new();
     let mut disabled = Vec::new();
     let mut families: Vec<Family> = Vec::new();
+    let mut remembers: Vec<Scope> = Vec::new();
     for entry in registry::STEPS {
         let meta = entry.meta;
         let Some(parameters) = settings.get(meta.id) else {
@@ -286,11 +293,8 @@ fn build(
         let common = common(&meta, &mut own).map_err(CompileError::new)?;
         let built = (entry.build)(Value::Object(own))
             .map_err(|what| CompileError::new(explain(entry, parameters, &what)))?;
-        for family in built.families {
-            if !families.contains(family) {
-                families.push(*family);
-            }
-        }
+        families.extend(built.families.iter().filter(|f| !families.contains(f)).collect::<Vec<_>>());
+        remembers.extend(built.remembers.iter().filter(|s| !remembers.contains(s)).collect::<Vec<_>>());
         steps.push(Placed { meta, common, parameters: built.parameters, run: built.run });
     }
     let custom = custom_patterns(&steps)?;
@@ -309,6 +313,7 @@ fn build(
         steps,
         disabled,
         scanner,
+        remembers,
         forward: before..call + 1,
     }))
 }

@@ -18,7 +18,7 @@ pub mod trace;
 
 pub use compile::{CompileError, Pipeline, compile, compile_preset, preset_names};
 pub use plan::{Plan, PlanError, plan};
-pub use runner::{Call, Halt, Services};
+pub use runner::{Call, Halt, SESSION_LIFE, Services};
 pub use step::{Category, Common, Meta, OnError, Phase};
 pub use stream::StreamGuard;
 pub use trace::{Blocked, Trace, TraceRow, WouldBlock};

@@ -11,7 +11,8 @@ use std::{
 use futures_util::FutureExt;
 use tappass_detect::Scanner;
 use tappass_model::{
-    Action, Answer, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Outcome, Segment,
+    Action, Answer, Change, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Outcome,
+    Scope, Segment,
 };
 use tappass_provider::{ProviderError, ProviderReply, Providers};
 use tappass_store::SharedState;
@@ -26,6 +27,12 @@ use crate::{
 
 /// Texts larger than this are scanned off the runtime's own threads.
 const LARGE: usize = 64 * 1024;
+
+/// Silence after which a session is forgotten.
+pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// Silence after which an agent's memory is forgotten.
+const AGENT_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What the waiting steps may use.
 pub struct Services {
@@ -66,6 +73,8 @@ pub struct Call {
     pub upstream: Duration,
     /// W3C trace context to pass on.
     pub traceparent: Option<String>,
+    /// What its steps ask to remember, until [`Call::settle`].
+    changes: Vec<(Scope, Change)>,
 }
 
 impl Call {
@@ -83,6 +92,7 @@ impl Call {
             reply: None,
             upstream: Duration::ZERO,
             traceparent: None,
+            changes: Vec::new(),
         }
     }
 
@@ -91,6 +101,7 @@ impl Call {
     /// # Errors
     /// [`Halt`] when a step refuses; nothing has left.
     pub async fn admit(&mut self) -> Result<(), Halt> {
+        self.recall().await;
         let segments = std::mem::take(&mut self.exchange.request.segments);
         (self.exchange.request.segments, self.exchange.matches) =
             scan(self.pipeline.scanner.clone(), segments).await;
@@ -132,6 +143,36 @@ impl Call {
             mask::apply(&mut answer.body, &answer.segments, &redacted);
         }
         Ok(())
+    }
+
+    async fn recall(&mut self) {
+        for scope in &self.pipeline.remembers {
+            let memory = self.services.state.recall(&self.memory_key(*scope)).await;
+            match scope {
+                Scope::Session => self.exchange.session_memory = memory,
+                Scope::Agent => self.exchange.agent_memory = memory,
+            }
+        }
+    }
+
+    /// Keeps what the steps asked to remember. To be called when the call has ended, however it ended.
+    pub async fn settle(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        for (scope, life) in [(Scope::Session, SESSION_LIFE), (Scope::Agent, AGENT_LIFE)] {
+            let of_scope: Vec<Change> =
+                changes.iter().filter(|(s, _)| *s == scope).map(|(_, change)| change.clone()).collect();
+            if !of_scope.is_empty() {
+                self.services.state.remember(&self.memory_key(scope), &of_scope, life).await;
+            }
+        }
+    }
+
+    fn memory_key(&self, scope: Scope) -> String {
+        let (caller, session) = (&self.exchange.caller, &self.exchange.session);
+        match scope {
+            Scope::Session => format!("session:{}:{}:{}", caller.org_id, caller.agent_uuid, session.id),
+            Scope::Agent => format!("agent:{}:{}", caller.org_id, caller.agent_uuid),
+        }
     }
 
     /// What is done about a hit of a step in this call.
@@ -202,6 +243,17 @@ impl Call {
                 Effect::Classify(level) => self.classify(level),
                 Effect::Cost(usd) => self.exchange.cost_usd = usd,
                 Effect::Rate(rate) => self.trace.rate = Some(rate),
+                Effect::Tighten(share) => {
+                    self.exchange.strictness = self.exchange.strictness.max(share.clamp(0.0, 1.0));
+                }
+                Effect::Remember(scope, change) => {
+                    let memory = match scope {
+                        Scope::Session => &mut self.exchange.session_memory,
+                        Scope::Agent => &mut self.exchange.agent_memory,
+                    };
+                    Arc::make_mut(memory).apply(&change, self.exchange.now);
+                    self.changes.push((scope, change));
+                }
             }
         }
         self.trace.findings.extend(findings);
@@ -299,6 +351,7 @@ mod tests {
         step::Pure,
         testing::{call, services},
     };
+    use tappass_model::Taint;
 
     struct Panics;
 
@@ -334,5 +387,34 @@ mod tests {
         let mut c = with_a_step_that_panics(Mode::Observe);
         c.admit().await.expect("observe blocks nothing");
         assert_eq!(c.trace.would_block().first().map(|w| w.step), Some("detect_pii"));
+    }
+
+    struct Carries;
+
+    impl Pure for Carries {
+        fn run(&self, x: &Exchange) -> Outcome {
+            let had = x.session_memory.taints.contains(&Taint::Secret);
+            let carries =
+                Outcome::pass().with(Effect::Remember(Scope::Session, Change::Taint(Taint::Secret)));
+            if had { Outcome { detected: true, ..carries } } else { carries }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_call_remembers_the_next_of_its_session_knows() {
+        let services = services();
+        for (session, knows) in [("a", false), ("a", true), ("b", false)] {
+            let mut c = with_a_step_that_panics(Mode::Observe);
+            c.services = Arc::clone(&services);
+            c.exchange.session.id = session.into();
+            let pipeline = Arc::get_mut(&mut c.pipeline).expect("not shared yet");
+            pipeline.remembers = vec![Scope::Session];
+            let step = pipeline.steps.iter_mut().find(|s| s.meta.id == "detect_pii").expect("is there");
+            step.run = Runnable::Pure(Box::new(Carries));
+            c.admit().await.expect("observe blocks nothing");
+            let row = c.trace.rows.iter().find(|r| r.step == "detect_pii").expect("ran");
+            assert_eq!(row.detected, knows, "session {session}");
+            c.settle().await;
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tappass_model::{Exchange, Family, Match, OnDetection, Outcome};
+use tappass_model::{Exchange, Family, Match, OnDetection, Outcome, Scope};
 use tappass_provider::ProviderError;
 
 use crate::runner::Call;
@@ -127,6 +127,11 @@ pub trait Define: Serialize + DeserializeOwned + JsonSchema + Default + Send + S
     fn families(&self) -> &'static [Family] {
         &[]
     }
+
+    /// Whose memory it reads or adds to. What no step of a pipeline names is not looked up.
+    fn remembers(&self) -> &'static [Scope] {
+        &[]
+    }
 }
 
 /// A step without I/O: from the exchange so far to an outcome. Most steps are.
@@ -186,6 +191,8 @@ pub struct Built {
     pub run: Runnable,
     /// The detectors it reads.
     pub families: &'static [Family],
+    /// The memories it reads or adds to.
+    pub remembers: &'static [Scope],
     /// Its parameters, complete.
     pub parameters: Value,
 }
@@ -226,5 +233,5 @@ fn make<S: Define>(parameters: Value, into: fn(S) -> Runnable) -> Result<Built, 
     let mut step: S = serde_json::from_value(parameters).map_err(|e| e.to_string())?;
     step.prepare()?;
     let parameters = serde_json::to_value(&step).map_err(|e| e.to_string())?;
-    Ok(Built { families: step.families(), parameters, run: into(step) })
+    Ok(Built { families: step.families(), remembers: step.remembers(), parameters, run: into(step) })
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tappass_detect::{CustomPattern, Scanner};
 use tappass_model::{
-    AgentCaller, AgentSettings, Answer, Classification, Exchange, Family, Flags, Mode, Origin, Segment,
-    SessionRef, SystemClock, SystemIds,
+    AgentCaller, AgentSettings, Answer, Classification, Clock, Exchange, Family, Flags, Mode, Origin,
+    Segment, SessionRef, SystemClock, SystemIds,
 };
 use tappass_provider::{Providers, dialects::chat};
 use tappass_store::MemoryState;
@@ -37,6 +37,10 @@ pub fn exchange(text: &str) -> Exchange {
         answer: None,
         classification: Classification::Public,
         cost_usd: None,
+        now: SystemClock.now(),
+        session_memory: Arc::default(),
+        agent_memory: Arc::default(),
+        strictness: 0.0,
     }
 }
 

@@ -7,7 +7,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tappass_model::{Clock, Ids};
+use tappass_model::{Change, Clock, Ids, Memory};
 
 /// What a rate limit says of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,12 @@ pub trait SharedState: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets all counted attempts.
     async fn clear(&self, key: &str);
+
+    /// What is remembered under a key; empty when there is nothing.
+    async fn recall(&self, key: &str) -> Arc<Memory>;
+
+    /// Adds to what is remembered under a key, for `life` from now.
+    async fn remember(&self, key: &str, changes: &[Change], life: Duration);
 }
 
 /// How many keys of each kind are kept; beyond, those that would be forgotten soonest are forgotten now.
@@ -63,6 +69,7 @@ pub struct MemoryState {
     limits: Bounded<i128>,
     sessions: Bounded<SessionTurn>,
     attempts: Bounded<u32>,
+    memories: Bounded<Arc<Memory>>,
 }
 
 impl fmt::Debug for MemoryState {
@@ -87,13 +94,17 @@ impl MemoryState {
             limits: Bounded::new(keys),
             sessions: Bounded::new(keys),
             attempts: Bounded::new(keys),
+            memories: Bounded::new(keys),
         }
     }
 
     /// How many keys it holds, all kinds together: for the metrics.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.limits.map.lock().len() + self.sessions.map.lock().len() + self.attempts.map.lock().len()
+        self.limits.map.lock().len()
+            + self.sessions.map.lock().len()
+            + self.attempts.map.lock().len()
+            + self.memories.map.lock().len()
     }
 }
 
@@ -158,6 +169,24 @@ impl SharedState for MemoryState {
 
     async fn clear(&self, key: &str) {
         self.attempts.with_until(key, self.clock.now(), |_| ((), None));
+    }
+
+    async fn recall(&self, key: &str) -> Arc<Memory> {
+        self.memories.with_until(key, self.clock.now(), |slot| {
+            let memory = slot.map(|(memory, until)| (Arc::clone(memory), until));
+            (memory.as_ref().map(|(memory, _)| Arc::clone(memory)).unwrap_or_default(), memory)
+        })
+    }
+
+    async fn remember(&self, key: &str, changes: &[Change], life: Duration) {
+        let now = self.clock.now();
+        self.memories.with(key, now, |slot| {
+            let mut memory = slot.map_or_else(Memory::default, |memory| (**memory).clone());
+            for change in changes {
+                memory.apply(change, now);
+            }
+            ((), Some((Arc::new(memory), life)))
+        });
     }
 }
 

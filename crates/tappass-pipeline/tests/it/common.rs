@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tappass_model::{
-    AgentCaller, AgentSettings, Classification, Exchange, Flags, Mode, SessionRef, SystemClock, SystemIds,
+    AgentCaller, AgentSettings, Classification, Clock, Exchange, Flags, Mode, SessionRef, SystemClock,
+    SystemIds,
 };
 use tappass_pipeline::{Call, Pipeline, Services, compile, plan};
 use tappass_provider::{Providers, dialects::chat};
@@ -49,6 +50,10 @@ pub fn call(pipeline: &Arc<Pipeline>, mode: Mode, flags: &str, text: &str) -> Ca
         answer: None,
         classification: Classification::Public,
         cost_usd: None,
+        now: SystemClock.now(),
+        session_memory: Arc::default(),
+        agent_memory: Arc::default(),
+        strictness: 0.0,
     };
     Call::new(exchange, Arc::clone(pipeline), plan, services())
 }

@@ -22,6 +22,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// 503 `audit_unavailable`.
 pub async fn record(open: &mut Open) -> Result<(), ApiError> {
     if open.events.is_empty() {
+        open.call.settle().await;
         open.call.skip_rest(&why_the_rest_did_not_run(open));
         observe(open);
         let mut events = vec![call_event(open)];

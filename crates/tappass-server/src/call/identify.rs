@@ -1,9 +1,6 @@
 //! Who calls, in which session, with which flags: from the request's head and body to a call at its start.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -11,14 +8,11 @@ use serde_json::Value;
 use tappass_model::{
     AgentCaller, Classification, Exchange, FlagError, Flags, ModelRequest, SessionRef, json,
 };
-use tappass_pipeline::{Call, Pipeline, plan};
+use tappass_pipeline::{Call, Pipeline, SESSION_LIFE, plan};
 use tappass_provider::dialects::chat::{self, RequestError};
 
 use super::{Governed, Open, conclude};
 use crate::{error::ApiError, middleware::RequestId, state::App};
-
-/// Silence after which a call starts a new session.
-const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 
 /// Longest id that a caller may give a session or an end user, in bytes.
 const MAX_NAME: usize = 200;
@@ -47,7 +41,7 @@ pub async fn identify(
     let plan = plan(&flags, &caller.settings, &pipeline)
         .map_err(|e| ApiError::unprocessable("invalid_flags", e.to_string()))?;
     let scope = format!("{}:{}", caller.org_id, caller.agent_uuid);
-    let turn = app.services.state.session(&scope, named.as_deref(), SESSION_IDLE).await;
+    let turn = app.services.state.session(&scope, named.as_deref(), SESSION_LIFE).await;
     let exchange = Exchange {
         task_id: app.ids.uuid(),
         request_id: request_id.as_str().to_owned(),
@@ -62,6 +56,10 @@ pub async fn identify(
         answer: None,
         classification: Classification::Public,
         cost_usd: None,
+        now: app.clock.now(),
+        session_memory: Arc::default(),
+        agent_memory: Arc::default(),
+        strictness: 0.0,
     };
     let mut call = Call::new(exchange, pipeline, plan, app.services.clone());
     call.traceparent = header(head, "traceparent")?.map(str::to_owned);
