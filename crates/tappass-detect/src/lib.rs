@@ -1,7 +1,8 @@
 //! Pure functions from text to findings: normalise, scan once, validate. No I/O.
 //!
 //! A text is folded ([`normalise`]: disguises fall away, positions lead back), then each family's rules run over it as one
-//! automaton ([`ruleset`]), candidates are validated (checksums, context, entropy), and overlaps resolved ([`lane`]).
+//! automaton ([`ruleset`]) and its other detectors beside them ([`detector`]); candidates are validated (checksums, context,
+//! entropy), and overlaps within a family resolved ([`resolve`]). [`families`] lists what there is.
 //! Whole texts and streams ([`StreamScan`]) go through the same code, so their findings are the same. No match is
 //! longer than 4 KiB, so the cost is linear in the text and what a stream holds back is bounded.
 //!
@@ -9,13 +10,15 @@
 //! context only; Unicode attacks as such are not a family.
 
 mod custom;
+mod detector;
 mod families;
 mod infra;
 mod injection;
-mod lane;
 mod marking;
 mod normalise;
+mod original;
 mod pii;
+mod resolve;
 mod rule;
 mod ruleset;
 mod sample;

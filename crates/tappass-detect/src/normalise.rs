@@ -7,6 +7,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use crate::{detector::View, original::cut};
+
 /// A stretch of folded text and where it came from.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
@@ -35,13 +37,9 @@ impl Folded {
         Self { text: String::new(), base: 0, pieces: Vec::new(), original: 0 }
     }
 
-    /// The folded text that is still kept; its first byte is at [`Folded::base`].
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    pub(crate) const fn base(&self) -> usize {
-        self.base
+    /// The folded text that is still kept.
+    pub(crate) fn view(&self, last: bool) -> View<'_> {
+        View { text: &self.text, base: self.base, last }
     }
 
     /// One past the last folded byte.
@@ -130,18 +128,12 @@ impl Folded {
 
     /// Forgets what is before the folded position `to`. Cuts rarely, so that the cost per pushed byte stays constant.
     pub(crate) fn forget(&mut self, to: usize) {
-        const WORTH_IT: usize = 1024;
-        let mut cut = to.saturating_sub(self.base).min(self.text.len());
-        if cut < WORTH_IT.max(self.text.len() / 2) {
-            return;
+        let cut = cut(&mut self.text, to.saturating_sub(self.base));
+        if cut > 0 {
+            self.base += cut;
+            let used = self.pieces.partition_point(|p| p.folded <= self.base).saturating_sub(1);
+            self.pieces.drain(..used);
         }
-        while !self.text.is_char_boundary(cut) {
-            cut -= 1;
-        }
-        self.text.drain(..cut);
-        self.base += cut;
-        let used = self.pieces.partition_point(|p| p.folded <= self.base).saturating_sub(1);
-        self.pieces.drain(..used);
     }
 }
 
@@ -243,16 +235,16 @@ mod tests {
 
     #[test]
     fn disguises_fall() {
-        assert_eq!(folded("４１１１\u{200B} 1111").text(), "4111 1111");
-        assert_eq!(folded("раsswоrd").text(), "password");
-        assert_eq!(folded("“ﬁne” – né").text(), "\"fine\" - né");
+        assert_eq!(folded("４１１１\u{200B} 1111").text, "4111 1111");
+        assert_eq!(folded("раsswоrd").text, "password");
+        assert_eq!(folded("“ﬁne” – né").text, "\"fine\" - né");
     }
 
     #[test]
     fn positions_lead_back() {
         let text = "é４\u{200B}x";
         let f = folded(text);
-        assert_eq!(f.text(), "é4x");
+        assert_eq!(f.text, "é4x");
         assert_eq!((f.original_start(2), f.original_end(3)), (2, 5));
         assert_eq!((f.original_start(3), f.original_end(4)), (8, 9));
         assert_eq!(f.original_start(4), text.len());
@@ -265,7 +257,7 @@ mod tests {
         let at = f.end() - 4;
         let before = f.original_start(at);
         f.forget(at);
-        assert!(f.base() > 0 && f.text().len() < 100);
+        assert!(f.base > 0 && f.text.len() < 100);
         assert_eq!(f.original_start(at), before);
     }
 }

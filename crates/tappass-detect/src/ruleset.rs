@@ -4,6 +4,8 @@
 //! (the state is dead) or the text ends. The walk is the only definition of what a candidate is, for whole texts and for
 //! streams: a start whose walk died is settled; one whose walk reached the end of the text so far is still open.
 
+use std::sync::Arc;
+
 use regex::Regex;
 use regex_automata::{
     Anchored, Input, MatchKind,
@@ -12,31 +14,28 @@ use regex_automata::{
     util::pool::Pool,
 };
 use regex_syntax::hir::Hir;
+use tappass_model::{Family, Match};
 
-use crate::rule::{CONTEXT, Hit, Rule, is_word, mentions};
+use crate::{
+    detector::{Detector, View},
+    rule::{CONTEXT, Hit, Rule, is_word, mentions},
+};
 
 /// Ends remembered per rule and start: the longest ones. A check tries them from the longest down.
 const ENDS: usize = 8;
 /// Memory for one thread's automaton states, bytes.
 const CACHE: usize = 4 << 20;
 
-/// A finding in folded text, before overlaps are resolved.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Candidate {
-    pub(crate) rule: usize,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) score: f32,
-}
-
 pub(crate) struct RuleSet {
-    pub(crate) rules: Vec<Rule>,
+    /// The families of the rules.
+    pub(crate) families: Vec<Family>,
+    rules: Vec<Rule>,
     /// For rules with a group `v` (or, in another branch, `w`): finds it in the whole match.
     values: Vec<Option<Regex>>,
     dfa: DFA,
     caches: Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync>>,
     /// Walks give up after so many bytes: no match is longer.
-    pub(crate) longest: usize,
+    longest: usize,
     /// Start at every character, not only where a word starts.
     anywhere: bool,
     pairs: Pairs,
@@ -80,21 +79,42 @@ impl Pairs {
 }
 
 /// What a walk needs beside the rules; reused from call to call.
-pub(crate) struct Walker<'s> {
+struct Walker<'s> {
     set: &'s RuleSet,
     cache: regex_automata::util::pool::PoolGuard<'s, Cache, Box<dyn Fn() -> Cache + Send + Sync>>,
     /// (rule, ends) of the current walk, in the order they were first met.
     ends: Vec<(usize, usize)>,
 }
 
-/// The text a walk runs over: a window of the folded stream.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'t> {
-    pub(crate) text: &'t str,
-    /// Absolute position of the window's first byte.
-    pub(crate) base: usize,
-    /// Nothing follows.
-    pub(crate) last: bool,
+/// The walks over one growing text.
+pub(crate) struct Walks {
+    set: Arc<RuleSet>,
+    /// Every start before this one is settled. When the text so far has been read, this is its end, or the first start
+    /// that may still become a match: nothing after it can be released, so nothing after it is looked at yet.
+    next: usize,
+}
+
+impl Walks {
+    pub(crate) const fn new(set: Arc<RuleSet>) -> Self {
+        Self { set, next: 0 }
+    }
+}
+
+impl Detector for Walks {
+    fn advance(&mut self, view: View<'_>, out: &mut Vec<Match>) -> usize {
+        let end = view.end();
+        if self.next < end {
+            let mut walker = self.set.walker();
+            while self.next < end {
+                let starts = self.set.may_start(view.text, self.next - view.base);
+                if starts && !walker.walk(view, self.next, out) {
+                    break;
+                }
+                self.next += 1;
+            }
+        }
+        self.next
+    }
 }
 
 impl RuleSet {
@@ -123,15 +143,17 @@ impl RuleSet {
         let maker = dfa.clone();
         let make: Box<dyn Fn() -> Cache + Send + Sync> = Box::new(move || maker.create_cache());
         let pairs = Pairs::of(&dfa)?;
-        Ok(Self { rules, values, dfa, caches: Pool::new(make), longest, anywhere, pairs })
+        let mut families: Vec<Family> = rules.iter().map(|rule| rule.family).collect();
+        families.dedup();
+        Ok(Self { families, rules, values, dfa, caches: Pool::new(make), longest, anywhere, pairs })
     }
 
-    pub(crate) fn walker(&self) -> Walker<'_> {
+    fn walker(&self) -> Walker<'_> {
         Walker { set: self, cache: self.caches.get(), ends: Vec::new() }
     }
 
     /// Whether a match may start at byte `at` of `text`.
-    pub(crate) fn may_start(&self, text: &str, at: usize) -> bool {
+    fn may_start(&self, text: &str, at: usize) -> bool {
         let bytes = text.as_bytes();
         let byte = bytes[at];
         // Most bytes of a text stand inside a word.
@@ -156,7 +178,7 @@ impl RuleSet {
 
 impl Walker<'_> {
     /// Walks from the absolute position `start`; puts what it found into `found`. False: the start is still open.
-    pub(crate) fn walk(&mut self, view: View<'_>, start: usize, found: &mut Vec<Candidate>) -> bool {
+    fn walk(&mut self, view: View<'_>, start: usize, found: &mut Vec<Match>) -> bool {
         self.ends.clear();
         if !self.run(view, start) {
             return false;
@@ -164,7 +186,7 @@ impl Walker<'_> {
         if self.ends.is_empty() {
             return true;
         }
-        let end_of_view = view.base + view.text.len();
+        let end_of_view = view.end();
         let waits = |(rule, end): &(usize, usize)| end + self.set.rules[*rule].after > end_of_view;
         if !view.last && self.ends.iter().any(waits) {
             return false;
@@ -230,7 +252,7 @@ impl RuleSet {
         ends.push((rule, view.base + at));
     }
 
-    fn judge(&self, view: View<'_>, index: usize, start: usize, end: usize) -> Option<Candidate> {
+    fn judge(&self, view: View<'_>, index: usize, start: usize, end: usize) -> Option<Match> {
         let rule = &self.rules[index];
         let (from, to) = (start - view.base, end - view.base);
         let whole = &view.text[from..to];
@@ -248,7 +270,13 @@ impl RuleSet {
         };
         let hit = Hit { value: &whole[value.clone()], whole, before, after, score: rule.score };
         let score = (rule.check)(&hit)?;
-        Some(Candidate { rule: index, start: start + value.start, end: start + value.end, score })
+        Some(Match {
+            family: rule.family,
+            kind: rule.kind.clone(),
+            start: start + value.start,
+            end: start + value.end,
+            score,
+        })
     }
 }
 

@@ -1,31 +1,52 @@
 //! The scanner: which families run, and the scan of a whole text.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
 
 use tappass_model::{Classification, Family, Match};
 
 use crate::{
     custom::{self, CustomPattern, PatternError},
-    families::rule_set,
-    ruleset::RuleSet,
+    families::{self, LONGEST},
+    ruleset::{RuleSet, Walks},
     sample::min_classification,
-    stream::StreamScan,
+    stream::{Source, StreamScan},
 };
 
-/// One rule set per family that runs.
-pub(crate) type Lanes = Vec<Arc<RuleSet>>;
+/// What a scan runs.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// The families that have detectors of their own.
+    families: Vec<Family>,
+    /// The rules of each family that has some; those of the configuration last.
+    sets: Vec<Arc<RuleSet>>,
+}
+
+impl Plan {
+    /// All detectors, new for one text.
+    pub(crate) fn sources(&self) -> Vec<Source> {
+        let rules =
+            self.sets.iter().map(|set| Source::new(&set.families, Box::new(Walks::new(Arc::clone(set)))));
+        let by_hand = self.families.iter().flat_map(|family| {
+            families::detectors(*family).into_iter().map(|detector| Source::new(&[*family], detector))
+        });
+        rules.chain(by_hand).collect()
+    }
+}
 
 /// Finds what the chosen families and patterns describe. Immutable; cloning is cheap.
 #[derive(Clone)]
 pub struct Scanner {
-    lanes: Arc<Lanes>,
+    plan: Arc<Plan>,
     /// The levels of custom patterns, by name.
     levels: Arc<HashMap<String, Classification>>,
 }
 
 impl std::fmt::Debug for Scanner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scanner").field("rule_sets", &self.lanes.len()).finish()
+        f.debug_struct("Scanner").field("rule_sets", &self.plan.sets.len()).finish_non_exhaustive()
     }
 }
 
@@ -39,12 +60,13 @@ impl Scanner {
         let mut families = families.to_vec();
         families.sort_unstable();
         families.dedup();
-        let mut lanes: Lanes = families.into_iter().filter_map(rule_set).collect();
+        let mut sets: Vec<_> = families.iter().filter_map(|family| built_in(*family)).collect();
         if !custom.is_empty() {
-            lanes.push(Arc::new(custom::compile(custom)?));
+            sets.push(Arc::new(custom::compile(custom)?));
         }
+        families.retain(|family| !families::detectors(*family).is_empty());
         let levels = custom.iter().filter_map(|p| Some((p.name.clone(), p.level?))).collect();
-        Ok(Self { lanes: Arc::new(lanes), levels: Arc::new(levels) })
+        Ok(Self { plan: Arc::new(Plan { families, sets }), levels: Arc::new(levels) })
     }
 
     /// The least classification of a text with this finding: [`min_classification`], or a custom pattern's own level.
@@ -64,8 +86,23 @@ impl Scanner {
     /// A scan of a text that arrives in pieces.
     #[must_use]
     pub fn stream(&self) -> StreamScan {
-        StreamScan::new(Arc::clone(&self.lanes))
+        StreamScan::new(&self.plan)
     }
+}
+
+/// The rules of a family, compiled once per process.
+fn built_in(family: Family) -> Option<Arc<RuleSet>> {
+    type Compiled = HashMap<Family, Option<Arc<RuleSet>>>;
+    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let compile = || {
+        let rules = families::rules(family);
+        let parse = |regex: &str| regex_syntax::parse(regex).expect("built-in rules parse: tested");
+        let hirs: Vec<_> = rules.iter().map(|rule| parse(&rule.regex)).collect();
+        let set = || RuleSet::new(rules, &hirs, LONGEST, false).expect("built-in rules compile: tested");
+        (!hirs.is_empty()).then(|| Arc::new(set()))
+    };
+    compiled.entry(family).or_insert_with(compile).clone()
 }
 
 #[cfg(test)]

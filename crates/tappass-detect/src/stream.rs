@@ -1,15 +1,14 @@
 //! The incremental scan: the same findings as a scan of the whole, as early as they are certain.
 
-use std::sync::Arc;
-
-use tappass_model::Match;
+use tappass_model::{Family, Match};
 
 use crate::{
-    lane::Lane,
+    detector::{Detector, Text},
     normalise::Folded,
+    original::Original,
+    resolve::Overlaps,
     rule::CONTEXT,
-    ruleset::{Candidate, View},
-    scanner::Lanes,
+    scanner::Plan,
 };
 
 /// What a piece of text made certain.
@@ -22,15 +21,37 @@ pub struct Ready {
     pub matches: Vec<Match>,
 }
 
+/// One detector at work on a text.
+pub(crate) struct Source {
+    /// A bit for each family that it reports.
+    families: u32,
+    detector: Box<dyn Detector>,
+    /// What it returned last: a position of the text it reads.
+    next: usize,
+}
+
+impl Source {
+    pub(crate) fn new(families: &[Family], detector: Box<dyn Detector>) -> Self {
+        Self { families: families.iter().fold(0, |bits, family| bits | bit(*family)), detector, next: 0 }
+    }
+}
+
+const fn bit(family: Family) -> u32 {
+    1 << family as u32
+}
+
 /// A scan that is fed piece by piece. For any way to cut a text into pieces, the findings together are those of
 /// [`crate::Scanner::scan`] on the whole.
 pub struct StreamScan {
-    sets: Arc<Lanes>,
-    lanes: Vec<Lane>,
+    sources: Vec<Source>,
+    /// Overlaps, for each family that a source reports.
+    families: Vec<(Family, Overlaps)>,
     folded: Folded,
-    /// Findings of one lane that another lane, not so far yet, still holds back.
+    /// Kept for the sources that read it.
+    original: Original,
+    /// Findings of one family that another family, not so far yet, still holds back.
     waiting: Vec<Match>,
-    found: Vec<Candidate>,
+    found: Vec<Match>,
 }
 
 impl std::fmt::Debug for StreamScan {
@@ -40,14 +61,24 @@ impl std::fmt::Debug for StreamScan {
 }
 
 impl StreamScan {
-    pub(crate) fn new(sets: Arc<Lanes>) -> Self {
-        let lanes = sets.iter().map(|_| Lane::default()).collect();
-        Self { sets, lanes, folded: Folded::new(), waiting: Vec::new(), found: Vec::new() }
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let sources = plan.sources();
+        let all = sources.iter().fold(0, |bits, source| bits | source.families);
+        let families = Family::ALL.into_iter().filter(|family| all & bit(*family) != 0);
+        Self {
+            families: families.map(|family| (family, Overlaps::default())).collect(),
+            original: Original::new(sources.iter().any(|source| source.detector.reads() == Text::Original)),
+            sources,
+            folded: Folded::new(),
+            waiting: Vec::new(),
+            found: Vec::new(),
+        }
     }
 
     /// Takes the next piece of the text.
     pub fn push(&mut self, text: &str) -> Ready {
         self.folded.push(text);
+        self.original.push(text);
         self.advance(false)
     }
 
@@ -58,26 +89,52 @@ impl StreamScan {
 
     pub(crate) fn whole(mut self, text: &str) -> Vec<Match> {
         self.folded.push(text);
+        self.original.push(text);
         self.advance(true).matches
     }
 
     fn advance(&mut self, last: bool) -> Ready {
-        let view = View { text: self.folded.text(), base: self.folded.base(), last };
-        let mut settled = self.folded.end();
-        for (lane, set) in self.lanes.iter_mut().zip(self.sets.iter()) {
-            settled = settled.min(lane.advance(set, view, &mut self.found));
-            let sure = |c: Candidate| Match {
-                family: set.rules[c.rule].family,
-                kind: set.rules[c.rule].kind.clone(),
-                start: self.folded.original_start(c.start),
-                end: self.folded.original_end(c.end),
-                score: c.score,
+        // How far each text is read, and for each family the position before which all findings are known.
+        let (mut folded, mut original) = (self.folded.end(), self.folded.original_len());
+        let mut known: Vec<usize> = vec![original; self.families.len()];
+        for source in &mut self.sources {
+            let (view, reads) = match source.detector.reads() {
+                Text::Folded => (self.folded.view(last), Text::Folded),
+                Text::Original => (self.original.view(last), Text::Original),
             };
-            self.waiting.extend(self.found.drain(..).map(sure));
+            source.next = source.detector.advance(view, &mut self.found).max(source.next);
+            let next = if reads == Text::Folded {
+                folded = folded.min(source.next);
+                self.folded.original_start(source.next)
+            } else {
+                original = original.min(source.next);
+                source.next
+            };
+            for (known, (family, _)) in known.iter_mut().zip(&self.families) {
+                if source.families & bit(*family) != 0 {
+                    *known = next.min(*known);
+                }
+            }
+            for mut m in self.found.drain(..) {
+                if reads == Text::Folded {
+                    (m.start, m.end) = (self.folded.original_start(m.start), self.folded.original_end(m.end));
+                }
+                if let Some((_, overlaps)) = self.families.iter_mut().find(|(family, _)| *family == m.family)
+                {
+                    overlaps.add(m);
+                }
+            }
         }
-        let mut upto = if last { self.folded.original_len() } else { self.folded.original_start(settled) };
+        let mut upto = self.folded.original_len();
+        for ((_, overlaps), known) in self.families.iter_mut().zip(known) {
+            upto = upto.min(overlaps.settle(known, &mut self.waiting));
+        }
+        if last {
+            upto = self.folded.original_len();
+        }
         let matches = self.release(&mut upto);
-        self.folded.forget(settled.saturating_sub(CONTEXT + 8));
+        self.folded.forget(folded.saturating_sub(CONTEXT + 8));
+        self.original.forget(original.saturating_sub(CONTEXT + 8));
         Ready { upto, matches }
     }
 
@@ -96,5 +153,67 @@ impl StreamScan {
         }
         let ready = self.waiting.partition_point(|m| m.start < *upto);
         self.waiting.drain(..ready).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detector::View;
+
+    /// Finds every `é` of the original text with the byte after it, once that is there.
+    #[derive(Default)]
+    struct Accents {
+        next: usize,
+    }
+
+    impl Detector for Accents {
+        fn reads(&self) -> Text {
+            Text::Original
+        }
+
+        fn advance(&mut self, view: View<'_>, out: &mut Vec<Match>) -> usize {
+            let rest = &view.text[self.next - view.base..];
+            for (at, _) in rest.match_indices('é') {
+                let start = self.next + at;
+                if start + 3 > view.end() {
+                    self.next = start;
+                    return start;
+                }
+                out.push(Match {
+                    family: Family::Unicode,
+                    kind: "ACCENT".into(),
+                    start,
+                    end: start + 3,
+                    score: 0.5,
+                });
+            }
+            self.next = view.end();
+            self.next
+        }
+    }
+
+    #[test]
+    fn a_detector_of_the_original_text_finds_the_same_in_pieces() {
+        let text = "\u{200b}é1 ４ é2éé3".repeat(300);
+        let scan = || {
+            let mut scan = StreamScan::new(&Plan::default());
+            scan.sources.push(Source::new(&[Family::Unicode], Box::<Accents>::default()));
+            scan.families.push((Family::Unicode, Overlaps::default()));
+            scan.original = Original::new(true);
+            scan
+        };
+        let whole = scan().whole(&text);
+        assert_eq!(whole.len(), 900);
+        assert_eq!(&text[whole[1].start..whole[1].end], "é2");
+        let mut pieces = scan();
+        let mut found = Vec::new();
+        for c in text.chars() {
+            let ready = pieces.push(c.encode_utf8(&mut [0; 4]));
+            assert!(pieces.original.view(false).text.len() < 4096, "what is read is forgotten");
+            found.extend(ready.matches);
+        }
+        found.extend(pieces.finish().matches);
+        assert_eq!(found, whole);
     }
 }
