@@ -343,6 +343,7 @@ mod tests {
     fn findings_are_counted_by_step_and_kind() {
         let finding = |kind: &'static str, score, sample: &str| Finding {
             step: "detect_pii",
+            family: None,
             kind: kind.into(),
             span: None,
             score,

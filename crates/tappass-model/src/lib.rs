@@ -22,5 +22,5 @@ pub use flags::{FlagError, Flags};
 pub use ids::{Ids, SystemIds};
 pub use memory::{Change, Memory, Scope, Seen, Taint, Tokenised};
 pub use mode::{Action, Mode, OnDetection};
-pub use outcome::{Denial, Effect, Finding, Outcome, Span};
+pub use outcome::{Denial, Effect, Finding, Outcome, Scored, Span};
 pub use text::{Origin, Segment};

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::Serialize;
 
-use crate::{Change, Classification, Scope};
+use crate::{Change, Classification, Family, Scope};
 
 /// Where a finding stands: a byte range of one text of the request or the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -22,6 +22,9 @@ pub struct Span {
 pub struct Finding {
     /// The id of the step.
     pub step: &'static str,
+    /// The family of detectors that found it; `None` for what is no hit of the scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
     /// What it is: `EMAIL`, `AWS_ACCESS_KEY`, `TOOL_NOT_ALLOWED` …
     pub kind: Cow<'static, str>,
     /// Where, when it stands in a text.
@@ -40,8 +43,25 @@ impl Finding {
     /// A finding about the call as a whole, such as a tool that may not be used.
     #[must_use]
     pub fn about(step: &'static str, kind: &'static str, sample: String) -> Self {
-        Self { step, kind: Cow::Borrowed(kind), span: None, score: 1.0, sample, maskable: false }
+        Self {
+            step,
+            family: None,
+            kind: Cow::Borrowed(kind),
+            span: None,
+            score: 1.0,
+            sample,
+            maskable: false,
+        }
     }
+}
+
+/// A score held against a threshold: what decided whether a scored step had a hit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Scored {
+    /// The highest score found, 0 to 1.
+    pub score: f32,
+    /// From where on it is a hit, as it held in this call ([`crate::Exchange::threshold`]).
+    pub threshold: f32,
 }
 
 /// A fact a step established. It holds in every mode; nothing of the call's content changes by it.
@@ -98,6 +118,11 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// How a refusal would be told.
     pub denial: Denial,
+    /// Of a step that scores: what decided.
+    pub scored: Option<Scored>,
+    /// What would have changed the decision, as far as only the step knows it (`allow: [pay]`, `max_calls above 30`).
+    /// Thresholds, allowlists and `on_detection` are added by whoever explains the call. Holds no content.
+    pub remedy: Cow<'static, str>,
 }
 
 impl Outcome {
@@ -117,6 +142,27 @@ impl Outcome {
     #[must_use]
     pub fn hit(message: impl Into<Cow<'static, str>>, findings: Vec<Finding>) -> Self {
         Self { detected: true, message: message.into(), findings, ..Self::default() }
+    }
+
+    /// With the score that decided, and what it was held against. Of several findings: the highest score.
+    #[must_use]
+    pub fn scored(mut self, score: f32, threshold: f32) -> Self {
+        self.scored = Some(Scored { score, threshold });
+        self
+    }
+
+    /// As [`Outcome::scored`], of a step whose findings each reached the threshold by themselves.
+    #[must_use]
+    pub fn each_above(self, threshold: f32) -> Self {
+        let highest = self.findings.iter().map(|f| f.score).fold(0.0, f32::max);
+        self.scored(highest, threshold)
+    }
+
+    /// With what would have changed the decision: one phrase, that an admin can act upon.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        self.remedy = remedy.into();
+        self
     }
 
     /// With a fact.

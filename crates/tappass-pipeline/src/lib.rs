@@ -21,4 +21,4 @@ pub use plan::{Plan, PlanError, plan};
 pub use runner::{Call, Halt, SESSION_LIFE, Services};
 pub use step::{Category, Common, Meta, OnError, Phase};
 pub use stream::StreamGuard;
-pub use trace::{Blocked, Trace, TraceRow, WouldBlock};
+pub use trace::{Blocked, Reason, Trace, TraceRow, WouldBlock};

@@ -22,7 +22,7 @@ use crate::{
     mask,
     plan::Plan,
     step::{OnError, Runnable, StepError},
-    trace::{Blocked, Trace, TraceRow},
+    trace::{Blocked, Reason, Trace, TraceRow},
 };
 
 /// Texts larger than this are scanned off the runtime's own threads.
@@ -237,7 +237,7 @@ impl Call {
     }
 
     fn judge(&mut self, step: &Placed, outcome: Outcome, took: Duration) -> Result<(), Blocked> {
-        let Outcome { detected, message, findings, effects, denial } = outcome;
+        let Outcome { detected, message, findings, effects, denial, scored, remedy } = outcome;
         for effect in effects {
             match effect {
                 Effect::Classify(level) => self.classify(level),
@@ -255,6 +255,10 @@ impl Call {
                     self.changes.push((scope, change));
                 }
             }
+        }
+        if detected || !findings.is_empty() {
+            let (row, from) = (self.trace.rows.len(), self.trace.findings.len());
+            self.trace.reasons.push(Reason { row, findings: from..from + findings.len(), scored, remedy });
         }
         self.trace.findings.extend(findings);
         let (verdict, action) =

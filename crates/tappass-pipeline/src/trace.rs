@@ -1,9 +1,9 @@
 //! What a call's steps did: one row a step, and what follows from the rows.
 
-use std::time::Duration;
+use std::{borrow::Cow, ops::Range, time::Duration};
 
 use serde::Serialize;
-use tappass_model::{Action, Denial, Finding};
+use tappass_model::{Action, Denial, Finding, Scored};
 
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,19 @@ pub struct TraceRow {
     pub message: String,
     /// How long it took.
     pub took: Duration,
+}
+
+/// Why a row is what it is. Only rows with findings or a hit have one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reason {
+    /// Index of the row.
+    pub row: usize,
+    /// Its findings, by index.
+    pub findings: Range<usize>,
+    /// The score that decided, and what it was held against.
+    pub scored: Option<Scored>,
+    /// What would have changed the decision, as far as only the step knows it.
+    pub remedy: Cow<'static, str>,
 }
 
 /// A refusal that the mode did not let happen.
@@ -49,6 +62,8 @@ pub struct Trace {
     pub rows: Vec<TraceRow>,
     /// What was found, in order.
     pub findings: Vec<Finding>,
+    /// Why the rows with findings are what they are, in order.
+    pub reasons: Vec<Reason>,
     /// The refusal, where there was one.
     pub blocked: Option<Blocked>,
     /// What the last rate limit said.

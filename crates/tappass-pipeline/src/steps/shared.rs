@@ -9,6 +9,7 @@ use tappass_model::{Finding, Match, Origin, Segment, Span, ToolRules};
 pub fn finding(step: &'static str, index: usize, segment: &Segment, hit: &Match) -> Finding {
     Finding {
         step,
+        family: Some(hit.family),
         kind: hit.kind.clone(),
         span: Some(Span { segment: index, start: hit.start, end: hit.end }),
         score: hit.score,

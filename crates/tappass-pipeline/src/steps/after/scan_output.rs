@@ -79,7 +79,13 @@ impl Pure for ScanOutput {
         if found.is_empty() {
             return Outcome::pass();
         }
-        Outcome::hit(format!("in the answer: {}", summary(&found)), found)
+        let message = format!("in the answer: {}", summary(&found));
+        if found.iter().all(|f| f.family == Some(Family::Injection)) {
+            let score = answer.matches.iter().map(|hits| injection_score(hits)).fold(0.0, f32::max);
+            let remedy = format!("`injection_threshold` above {score:.2}");
+            return Outcome::hit(message, found).scored(score, self.injection_threshold).remedy(remedy);
+        }
+        Outcome::hit(message, found).each_above(self.threshold)
     }
 
     fn streams(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Establishes how sensitive a request is.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tappass_detect::{CustomPattern, min_classification};
@@ -57,8 +59,9 @@ impl Pure for ClassifyData {
         });
         let why = if found.is_empty() { String::new() } else { format!(" ({})", summary(&found)) };
         let outcome = Outcome { findings: found, ..Outcome::pass_with(format!("{level}{why}")) };
-        Outcome { detected: self.hit_at.is_some_and(|at| level >= at), ..outcome }
-            .with(Effect::Classify(level))
+        let detected = self.hit_at.is_some_and(|at| level >= at);
+        let remedy = if detected { format!("`hit_at` above {level}").into() } else { Cow::default() };
+        Outcome { detected, ..outcome }.with(Effect::Classify(level)).remedy(remedy)
     }
 }
 

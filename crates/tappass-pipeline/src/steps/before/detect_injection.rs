@@ -75,6 +75,7 @@ impl Pure for DetectInjection {
         let message =
             format!("injection score {highest:.2} (threshold {:.2}): {}", self.threshold, summary(&found));
         Outcome { detected: highest >= self.threshold, findings: found, ..Outcome::pass_with(message) }
+            .scored(highest, self.threshold)
     }
 }
 

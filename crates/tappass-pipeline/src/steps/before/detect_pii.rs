@@ -77,6 +77,7 @@ impl Pure for DetectPii {
             return Outcome::pass();
         }
         Outcome::hit(format!("personal data in the request: {}", summary(&found)), found)
+            .each_above(self.threshold)
     }
 }
 

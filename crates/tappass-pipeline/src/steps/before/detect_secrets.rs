@@ -62,7 +62,7 @@ impl Pure for DetectSecrets {
         if found.is_empty() {
             return Outcome::pass();
         }
-        Outcome::hit(format!("secrets in the request: {}", summary(&found)), found)
+        Outcome::hit(format!("secrets in the request: {}", summary(&found)), found).each_above(self.threshold)
     }
 }
 

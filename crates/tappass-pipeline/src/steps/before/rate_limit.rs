@@ -74,6 +74,9 @@ impl Waiting for RateLimitStep {
                 let message = format!("the {whose} has made {limit} calls in {} s", self.window_seconds);
                 let finding = Finding::about(Self::META.id, "RATE_LIMIT", String::new());
                 let mut hit = Outcome::hit(message, vec![finding]).with(Effect::Rate(rate));
+                let parameter = if whose == "agent" { "max_calls" } else { "org_max_calls" };
+                let wait = left.retry_after.as_secs().max(1);
+                hit = hit.remedy(format!("`{parameter}` above {limit}, or the same call {wait} s later"));
                 hit.denial = Denial::RateLimited { retry_after: left.retry_after };
                 return Ok(hit);
             }

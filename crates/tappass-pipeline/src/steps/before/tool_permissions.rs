@@ -48,13 +48,22 @@ impl Pure for ToolPermissions {
         let names: Vec<&str> = refused.iter().map(|s| s.as_str()).collect();
         let message = format!("this agent may not use: {}", names.join(", "));
         let findings = refused.iter().map(|t| finding(Self::META.id, t)).collect();
-        Outcome::hit(message, findings)
+        Outcome::hit(message, findings).remedy(allowing(&names))
     }
 }
 
 /// Whether the agent's rules and the call's flags let it use a tool.
 pub fn may_use(x: &Exchange, tool: &str) -> bool {
     permits(&x.caller.settings.tools, tool) && x.tools.as_ref().is_none_or(|rules| permits(rules, tool))
+}
+
+/// What lets an agent use tools that it may not.
+pub fn allowing(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|n| n.chars().take(80).collect()).collect();
+    format!(
+        "a tool rule that allows {} (of the agent, the step, and the call's `tools` flag)",
+        names.join(", ")
+    )
 }
 
 /// A tool that may not be used.

@@ -59,12 +59,12 @@ impl Pure for ValidateInput {
         let request = &x.request;
         if request.messages > self.max_messages {
             let what = format!("{} messages; at most {} are allowed", request.messages, self.max_messages);
-            return hit("TOO_MANY_MESSAGES", what);
+            return hit("TOO_MANY_MESSAGES", what, format!("`max_messages` of {}", request.messages));
         }
         if request.tools.len() > self.max_tools {
             let what =
                 format!("{} tools on offer; at most {} are allowed", request.tools.len(), self.max_tools);
-            return hit("TOO_MANY_TOOLS", what);
+            return hit("TOO_MANY_TOOLS", what, format!("`max_tools` of {}", request.tools.len()));
         }
         for segment in &request.segments {
             if segment.text.len() > self.max_text_bytes {
@@ -74,12 +74,13 @@ impl Pure for ValidateInput {
                     segment.text.len(),
                     self.max_text_bytes
                 );
-                return hit("TEXT_TOO_LONG", what);
+                return hit("TEXT_TOO_LONG", what, format!("`max_text_bytes` of {}", segment.text.len()));
             }
             if self.refuse_control_characters && segment.text.bytes().any(is_control) {
                 return hit(
                     "CONTROL_CHARACTER",
                     format!("the text at {} has a control character", segment.pointer),
+                    "`refuse_control_characters: false`, or the text without it".to_owned(),
                 );
             }
         }
@@ -91,8 +92,8 @@ fn is_control(byte: u8) -> bool {
     (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte == 0x7f
 }
 
-fn hit(kind: &'static str, message: String) -> Outcome {
-    Outcome::hit(message, vec![Finding::about(ValidateInput::META.id, kind, String::new())])
+fn hit(kind: &'static str, message: String, remedy: String) -> Outcome {
+    Outcome::hit(message, vec![Finding::about(ValidateInput::META.id, kind, String::new())]).remedy(remedy)
 }
 
 #[cfg(test)]

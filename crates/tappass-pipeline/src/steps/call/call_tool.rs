@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tappass_model::{Exchange, OnDetection, Outcome};
 
-use super::tool_permissions::{finding, may_use};
+use super::tool_permissions::{allowing, finding, may_use};
 use crate::step::{Category, Define, Meta, Phase, Pure};
 
 /// # What it does
@@ -57,7 +57,12 @@ impl Pure for CallTool {
             return Outcome::pass_with(format!("handed to the agent: {}", names.join(", ")));
         }
         let message = format!("the model called a tool this agent may not use: {}", refused.join(", "));
-        Outcome::hit(message, refused.iter().map(|name| finding(Self::META.id, name)).collect())
+        let mut remedy = allowing(&refused);
+        if self.only_offered {
+            remedy.push_str("; for a tool that was not on offer: `only_offered: false`, or offering it");
+        }
+        let findings = refused.iter().map(|name| finding(Self::META.id, name)).collect();
+        Outcome::hit(message, findings).remedy(remedy)
     }
 }
 
