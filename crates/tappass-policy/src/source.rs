@@ -48,26 +48,87 @@ impl CompileError {
 const LACKING: &[&str] =
     &["http.send", "io.jwt.", "opa.runtime", "net.lookup_ip_addr", "rego.parse_module", "crypto."];
 
-/// Refuses functions that would silently have no value.
+/// How deep brackets may nest, how many operators one rule may have, and how long a reference may be: the engine
+/// follows each of them by recursion, and a policy is input.
+const MAX_DEPTH: usize = 32;
+const MAX_OPERATORS: usize = 200;
+const MAX_REFERENCE: usize = 64;
+
+/// Refuses what the engine would not survive, and functions that would silently have no value.
 pub(crate) fn lint(text: &str) -> Result<(), CompileError> {
-    for (row, line) in text.lines().enumerate() {
-        let code = line.split_once('#').map_or(line, |(code, _)| code);
+    let (mut depth, mut operators) = (0_usize, 0_usize);
+    for (row, line) in code_only(text).lines().enumerate() {
+        let refuse = |column: usize, what: String| {
+            let place = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+            Err(CompileError { line: place(row), column: place(column), what })
+        };
         for name in LACKING {
-            let Some(at) = code.find(name) else { continue };
-            let inside =
-                code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.' || c == '"');
-            if !inside {
-                let place = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+            let Some(at) = line.find(name) else { continue };
+            if !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.') {
                 let what = format!("`{name}` is not available in the embedded engine");
-                return Err(CompileError {
-                    line: place(row),
-                    column: place(code[..at].chars().count()),
-                    what,
-                });
+                return refuse(line[..at].chars().count(), what);
+            }
+        }
+        // A rule begins where a line does; what is indented or closes a bracket belongs to the rule before.
+        if line.starts_with(|c: char| c.is_alphabetic()) && depth == 0 {
+            operators = 0;
+        }
+        let mut reference = 0_usize;
+        for (column, c) in line.chars().enumerate() {
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth = depth.saturating_sub(1),
+                '+' | '-' | '*' | '/' | '%' | '|' | '&' | '=' | '<' | '>' => operators += 1,
+                _ => {}
+            }
+            reference = match c {
+                '.' | '[' => reference + 1,
+                c if c.is_alphanumeric() || matches!(c, '_' | ']' | '"') => reference,
+                _ => 0,
+            };
+            if depth > MAX_DEPTH {
+                return refuse(column, format!("brackets nest deeper than {MAX_DEPTH}"));
+            }
+            if operators > MAX_OPERATORS {
+                return refuse(column, format!("a rule has more than {MAX_OPERATORS} operators; divide it"));
+            }
+            if reference > MAX_REFERENCE {
+                return refuse(column, format!("a reference has more than {MAX_REFERENCE} parts"));
             }
         }
     }
     Ok(())
+}
+
+/// The text with what stands in strings and comments blanked, in its lines and columns.
+fn code_only(text: &str) -> String {
+    enum Inside {
+        Code,
+        Comment,
+        String,
+        Raw,
+    }
+    let (mut inside, mut escaped) = (Inside::Code, false);
+    let mut blank = |c: char| {
+        let (shown, next) = match (&inside, c) {
+            (Inside::Code, '#') => (' ', Inside::Comment),
+            (Inside::Code, '"') => ('"', Inside::String),
+            (Inside::Code, '`') => ('"', Inside::Raw),
+            (Inside::Code, c) => (c, Inside::Code),
+            // A comment and an ordinary string end with their line.
+            (Inside::Comment | Inside::String, '\n') => ('\n', Inside::Code),
+            (Inside::String, '"') if !escaped => ('"', Inside::Code),
+            (Inside::Raw, '`') => ('"', Inside::Code),
+            (Inside::Raw, '\n') => ('\n', Inside::Raw),
+            (Inside::Comment, _) => (' ', Inside::Comment),
+            (Inside::String, _) => (' ', Inside::String),
+            (Inside::Raw, _) => (' ', Inside::Raw),
+        };
+        escaped = matches!(next, Inside::String) && c == '\\' && !escaped;
+        inside = next;
+        shown
+    };
+    text.chars().map(&mut blank).collect()
 }
 
 /// Refuses a text of another package, which would never be asked.
@@ -82,4 +143,28 @@ pub(crate) fn check_package(question: Question, found: &[String]) -> Result<(), 
         column: 1,
         what: format!("the package must be `{}`, not `{found}`", question.package()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_would_not_survive_is_refused() {
+        for (bad, what) in [
+            (format!("x := {}1{}", "[".repeat(99), "]".repeat(99)), "nest deeper"),
+            (format!("x := {{\n{}1\n}}", "  1 +\n".repeat(300)), "operators"),
+            (format!("x := input{}", ".a".repeat(99)), "parts"),
+            ("x := http.send({})".to_owned(), "not available"),
+        ] {
+            assert!(lint(&bad).is_err_and(|e| e.what.contains(what)), "{what}");
+        }
+    }
+
+    #[test]
+    fn strings_and_comments_are_no_code() {
+        let fine = "x := \"http.send( [[ \\\" [\" # http.send(\ny := `io.jwt.\n[[`\nz := my_http.send(1)\n";
+        assert_eq!(lint(fine), Ok(()));
+        assert_eq!(code_only("a \"b\\\"c\" `d\ne` f # g\nh"), "a \"    \" \" \n \" f    \nh");
+    }
 }
