@@ -14,6 +14,7 @@ use tappass_model::{
     Action, Answer, Change, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Outcome,
     Scope, Segment,
 };
+use tappass_policy::{Embedded, Engine};
 use tappass_provider::{ProviderError, ProviderReply, Providers};
 use tappass_store::SharedState;
 
@@ -65,6 +66,8 @@ pub struct Call {
     pub trace: Trace,
     /// What the waiting steps may use.
     pub services: Arc<Services>,
+    /// The policies it is held against: the shipped ones, and the organisation's.
+    pub policies: Arc<dyn Engine>,
     /// The provider that was called; empty before.
     pub provider: String,
     /// What it sent, until the server takes it.
@@ -88,6 +91,7 @@ impl Call {
             plan,
             trace,
             services,
+            policies: Arc::new(Embedded::shipped()),
             provider: String::new(),
             reply: None,
             upstream: Duration::ZERO,
@@ -107,7 +111,9 @@ impl Call {
             scan(self.pipeline.scanner.clone(), segments).await;
         let first = self.trace.findings.len();
         self.run(self.pipeline.admit()).await?;
-        let redacted = self.redacted(first);
+        let asked = self.trace.policies.len();
+        self.ask_before(first).await?;
+        let redacted = self.redacted(first, asked);
         if !redacted.is_empty() {
             let request = &mut self.exchange.request;
             mask::apply(&mut request.body, &request.segments, &redacted);
@@ -120,6 +126,7 @@ impl Call {
     /// # Errors
     /// [`Halt`] when a step refuses or the provider gives no answer.
     pub async fn forward(&mut self) -> Result<ProviderReply, Halt> {
+        self.ask_routing().await?;
         self.run(self.pipeline.forward()).await?;
         let none = || Halt::Provider(ProviderError::NotConfigured("no provider was called".into()));
         self.reply.take().ok_or_else(none)
@@ -136,7 +143,9 @@ impl Call {
         self.exchange.answer = Some(answer);
         let first = self.trace.findings.len();
         self.run(self.pipeline.examine()).await?;
-        let redacted = self.redacted(first);
+        let asked = self.trace.policies.len();
+        self.ask_after(first).await?;
+        let redacted = self.redacted(first, asked);
         if !redacted.is_empty()
             && let Some(answer) = &mut self.exchange.answer
         {
@@ -300,7 +309,7 @@ impl Call {
         self.push(step, Action::Skip, Action::Allow, why.to_owned(), Duration::ZERO);
     }
 
-    fn effective(&self, verdict: Action) -> Action {
+    pub(crate) fn effective(&self, verdict: Action) -> Action {
         if self.exchange.mode.acts() { verdict } else { verdict.min(Action::Log) }
     }
 
@@ -308,13 +317,18 @@ impl Call {
         self.exchange.classification = self.exchange.classification.max(level);
     }
 
-    /// The findings since `first` whose step masks in this call.
-    fn redacted(&self, first: usize) -> Vec<Finding> {
+    /// The findings since `first` whose step masks in this call; all of them where a policy asked since `asked` masks.
+    fn redacted(&self, first: usize, asked: usize) -> Vec<Finding> {
+        let all = self.trace.policies[asked..].iter().any(|policy| policy.action == Action::Redact);
         let masks = |id: &str| {
             let row = self.trace.rows.iter().rev().find(|row| row.step == id);
             row.is_some_and(|row| row.action == Action::Redact)
         };
-        self.trace.findings[first..].iter().filter(|f| f.maskable && masks(f.step)).cloned().collect()
+        self.trace.findings[first..]
+            .iter()
+            .filter(|f| f.maskable && (all || masks(f.step)))
+            .cloned()
+            .collect()
     }
 }
 

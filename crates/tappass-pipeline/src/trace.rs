@@ -35,6 +35,23 @@ pub struct Reason {
     pub remedy: Cow<'static, str>,
 }
 
+/// What one policy answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRow {
+    /// Its package: `tappass.guardrails` …
+    pub policy: &'static str,
+    /// What was done about it in this call's mode.
+    pub action: Action,
+    /// What enforce would have done.
+    pub verdict: Action,
+    /// Whether it gave no answer.
+    pub failed: bool,
+    /// Its sentence.
+    pub reason: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
 /// A refusal that the mode did not let happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WouldBlock {
@@ -64,6 +81,8 @@ pub struct Trace {
     pub findings: Vec<Finding>,
     /// Why the rows with findings are what they are, in order.
     pub reasons: Vec<Reason>,
+    /// What the policies answered, in order.
+    pub policies: Vec<PolicyRow>,
     /// The refusal, where there was one.
     pub blocked: Option<Blocked>,
     /// What the last rate limit said.
@@ -74,22 +93,25 @@ impl Trace {
     /// The weightiest of what was done.
     #[must_use]
     pub fn action(&self) -> Action {
-        self.heaviest(|row| row.action)
+        self.heaviest(|row| row.action).max(self.policies.iter().map(|p| p.action).max().unwrap_or_default())
     }
 
     /// The weightiest of what enforce would have done.
     #[must_use]
     pub fn verdict(&self) -> Action {
         self.heaviest(|row| row.verdict)
+            .max(self.policies.iter().map(|p| p.verdict).max().unwrap_or_default())
     }
 
     /// What enforce would have refused and this mode did not.
     #[must_use]
     pub fn would_block(&self) -> Vec<WouldBlock> {
-        self.rows
-            .iter()
-            .filter(|row| row.verdict == Action::Block && row.action != Action::Block)
-            .map(|row| WouldBlock { step: row.step, reason: row.message.clone() })
+        let steps = self.rows.iter().map(|row| (row.step, row.action, row.verdict, &row.message));
+        let policies = self.policies.iter().map(|p| (p.policy, p.action, p.verdict, &p.reason));
+        steps
+            .chain(policies)
+            .filter(|(_, action, verdict, _)| *verdict == Action::Block && *action != Action::Block)
+            .map(|(step, _, _, reason)| WouldBlock { step, reason: reason.clone() })
             .collect()
     }
 

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
-use tappass_model::{Classification, Mode, OnDetection};
+use tappass_model::{Action, Classification, Mode};
 use uuid::Uuid;
 
 /// What can be asked.
@@ -139,8 +139,7 @@ pub struct Guardrails {
     /// `before` or `after`.
     pub phase: &'static str,
     /// The strictest of what the steps decided.
-    #[schemars(with = "String")]
-    pub action: OnDetection,
+    pub action: Action,
     /// What they found.
     pub findings: Vec<FindingView>,
 }
