@@ -81,7 +81,7 @@ impl Pure for ScanOutput {
         }
         let message = format!("in the answer: {}", summary(&found));
         if found.iter().all(|f| f.family == Some(Family::Injection)) {
-            let score = answer.matches.iter().map(|hits| injection_score(hits)).fold(0.0, f32::max);
+            let score = answer.matches.iter().map(injection_score).fold(0.0, f32::max);
             let remedy = format!("`injection_threshold` above {score:.2}");
             return Outcome::hit(message, found).scored(score, self.injection_threshold).remedy(remedy);
         }
