@@ -6,8 +6,7 @@
 //! Whole texts and streams ([`StreamScan`]) go through the same code, so their findings are the same. No match is
 //! longer than 4 KiB, so the cost is linear in the text and what a stream holds back is bounded.
 //!
-//! Not covered: encoded layers (base64, hex, percent-encoding) are not opened; names and addresses are found by their
-//! context only; Unicode attacks as such are not a family.
+//! Not covered: encoded layers (base64, hex, percent-encoding) are not opened; Unicode attacks as such are not a family.
 
 mod custom;
 mod detector;
@@ -30,6 +29,7 @@ mod utf8;
 
 pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
 pub use injection::injection_score;
+pub use pii::{NameEvidence, name_evidence, name_features};
 pub use sample::{min_classification, placeholder, sample};
 pub use scanner::Scanner;
 pub use score::family_score;

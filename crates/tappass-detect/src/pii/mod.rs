@@ -4,8 +4,12 @@ mod cards;
 mod contact;
 mod iban;
 mod identity;
+mod lexicon;
 mod national;
+mod person;
 mod place;
+
+pub use person::{NameEvidence, name_evidence, name_features};
 
 use crate::rule::Rule;
 
@@ -18,6 +22,7 @@ pub(crate) fn rules() -> Vec<Rule> {
         national::rules(),
         identity::rules(),
         place::rules(),
+        vec![person::rule()],
     ];
     parts.into_iter().flatten().collect()
 }

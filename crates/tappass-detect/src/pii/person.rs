@@ -1,0 +1,544 @@
+//! Names of persons: runs of capitalised words, judged by a logistic model over what the words are known as and what
+//! stands around them. The weights (`data/person.txt`, one readable line each) are trained by `tools/pii`.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use tappass_model::Family;
+
+use super::lexicon::{CLASSES, Key, class, entry, is_common, shape};
+use crate::rule::{Hit, Rule};
+
+/// What a single word of a candidate is, by [`Kind`].
+const KINDS: [&str; 17] = [
+    "given",
+    "given?",
+    "given-word",
+    "given-surname",
+    "surname",
+    "surname?",
+    "surname-word",
+    "name-place",
+    "place",
+    "word",
+    "name-like",
+    "neutral",
+    "unlike",
+    "initial",
+    "street",
+    "context",
+    "acronym",
+];
+/// The places of [`KINDS`]. A question mark there is a rare name here.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Given,
+    RareGiven,
+    GivenWord,
+    GivenSurname,
+    Surname,
+    RareSurname,
+    SurnameWord,
+    NamePlace,
+    Place,
+    Word,
+    NameLike,
+    Neutral,
+    Unlike,
+    Initial,
+    Street,
+    Context,
+    Acronym,
+}
+/// What stands beside a candidate: the classes of words, then these, by [`Sign`].
+const SIGNS: [&str; 23] = [
+    "start",
+    "line",
+    "blank",
+    "sentence",
+    "abbreviation",
+    "comma",
+    "colon",
+    "labelled",
+    "open",
+    "close",
+    "quote",
+    "dash",
+    "code",
+    "digit",
+    "possessive",
+    "near-name",
+    "near-place",
+    "near-word",
+    "near-capital",
+    "near-acronym",
+    "lower",
+    "end",
+    "other",
+];
+/// The places of [`SIGNS`].
+#[derive(Clone, Copy)]
+enum Sign {
+    Start,
+    Line,
+    Blank,
+    Sentence,
+    Abbreviation,
+    Comma,
+    Colon,
+    Labelled,
+    Open,
+    Close,
+    Quote,
+    Dash,
+    Code,
+    Digit,
+    Possessive,
+    Name,
+    Place,
+    Word,
+    Capital,
+    Acronym,
+    Lower,
+    End,
+    Other,
+}
+const K: usize = KINDS.len();
+const S: usize = CLASSES.len() + SIGNS.len();
+const SHAPES: [&str; 5] = ["capitals", "particle", "hyphen", "initials", "apostrophe"];
+
+/// The blocks of features: name, and how many values its two parts have.
+const BLOCKS: [(&str, usize, usize); 13] = [
+    ("words", 6, 1),
+    ("shape", SHAPES.len(), 1),
+    ("single", K, 1),
+    ("pair", K, K),
+    ("middle", K, 1),
+    ("before", S, 1),
+    ("before2", S, 1),
+    ("after", S, 1),
+    ("after2", S, 1),
+    ("before+first", S, K),
+    ("after+last", S, K),
+    ("before+words", S, 6),
+    ("before+after", S, S),
+];
+
+/// Where a block begins in the list of all features.
+const fn base(block: usize) -> usize {
+    let (mut at, mut i) = (0, 0);
+    while i < block {
+        at += BLOCKS[i].1 * BLOCKS[i].2;
+        i += 1;
+    }
+    at
+}
+
+const FEATURES: usize = base(BLOCKS.len());
+
+/// What the model says of a whole feature set, before the logistic function.
+static WEIGHTS: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    let mut lines =
+        include_str!("../../data/person.txt").lines().filter(|line| !line.starts_with('#')).peekable();
+    // The file has the features in their order, without those that weigh nothing.
+    let weights = (0..FEATURES).map(|feature| {
+        let name = name(feature);
+        let weight = lines.next_if(|line| line.split(' ').next() == Some(&name));
+        weight.and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0.0)
+    });
+    weights.collect()
+});
+
+/// A feature's name, such as `before+first.greet.given`.
+fn name(feature: usize) -> String {
+    let block = (0..BLOCKS.len()).rev().find(|b| base(*b) <= feature).unwrap_or(0);
+    let (title, _, seconds) = BLOCKS[block];
+    let (first, second) = ((feature - base(block)) / seconds, (feature - base(block)) % seconds);
+    let sign = |i: usize| CLASSES.iter().chain(&SIGNS).nth(i).copied().unwrap_or_default().to_owned();
+    let kind = |i: usize| KINDS[i].to_owned();
+    let parts = match title {
+        "words" => vec![first.to_string()],
+        "shape" => vec![SHAPES[first].to_owned()],
+        "single" | "middle" => vec![kind(first)],
+        "pair" => vec![kind(first), kind(second)],
+        "before+first" | "after+last" => vec![sign(first), kind(second)],
+        "before+words" => vec![sign(first), second.to_string()],
+        "before+after" => vec![sign(first), sign(second)],
+        _ => vec![sign(first)],
+    };
+    format!("{title}.{}", parts.join("."))
+}
+
+/// Bytes after a candidate that the model sees: a word or two. More would hold a stream back longer.
+const AFTER: usize = 14;
+
+/// One word of a name: `Anna`, `O'Neil`, `Jean-Luc`, `MCDONALD`, `J.`, `J.R.R.`, `d'Arc`.
+const WORD: &str = r"(?:[A-Z\u{C0}-\u{17F}][A-Za-z\u{C0}-\u{17F}]*(?:['-][A-Za-z\u{C0}-\u{17F}]+){0,2}|(?:[A-Z]\.-?){1,3}|[dl]'[A-Z][A-Za-z\u{C0}-\u{17F}]+)";
+/// What stands between the words of a name.
+const PARTICLES: [&str; 30] = [
+    "van", "von", "de", "der", "den", "het", "ten", "ter", "te", "du", "des", "la", "le", "del", "della",
+    "di", "da", "dos", "das", "do", "zu", "zum", "zur", "el", "al", "bin", "ibn", "af", "av", "y",
+];
+
+pub(super) fn rule() -> Rule {
+    let mut rule = Rule::new(Family::Pii, "PERSON", 0.8, "").after(AFTER).check(person);
+    rule.regex = Cow::Owned(pattern());
+    rule
+}
+
+fn pattern() -> String {
+    let particle = PARTICLES.join("|");
+    format!(r"{WORD}(?: (?:(?:{particle}|'t) ){{0,2}}{WORD}){{0,3}}")
+}
+
+fn person(hit: &Hit<'_>) -> Option<f32> {
+    let mut sum = 0.0_f32;
+    if !features(hit, |feature| sum += WEIGHTS[feature]) || sum <= 0.0 {
+        return None;
+    }
+    // Below the scores of findings that a checksum or a form proves.
+    Some(0.5 + 0.34 * (1.0 - 2.0 / (1.0 + sum.exp())))
+}
+
+/// Tells `each` the features of a candidate. False: it cannot be a name, whatever stands around it.
+fn features(hit: &Hit<'_>, mut each: impl FnMut(usize)) -> bool {
+    if cut(hit) {
+        return false;
+    }
+    let mut kinds = [Kind::Acronym; 6];
+    let (mut words, mut capitals, mut particle) = (0, true, false);
+    for token in hit.value.split(' ') {
+        if words > 0 && is_particle(token) {
+            particle = true;
+            continue;
+        }
+        kinds[words] = kind(token, words > 0);
+        capitals &= !token.bytes().any(|b| b.is_ascii_lowercase());
+        words += 1;
+    }
+    let kinds = &kinds[..words];
+    let (first, last) = (kinds[0], kinds[words - 1]);
+    if words == 1 && (first == Kind::Initial || hit.value.len() < 3) {
+        return false;
+    }
+    let (before, rest) = back(hit.before);
+    let (before2, _) = back(rest);
+    let (after, rest) = ahead(hit.after);
+    let (after2, _) = ahead(rest);
+    let mut put = |block: usize, a: usize, b: usize| each(base(block) + a * BLOCKS[block].2 + b);
+    put(0, words, 0);
+    let initials = kinds.contains(&Kind::Initial);
+    let shapes = [capitals, particle, hit.value.contains('-'), initials, hit.value.contains('\'')];
+    for (i, _) in shapes.iter().enumerate().filter(|(_, is)| **is) {
+        put(1, i, 0);
+    }
+    if words == 1 {
+        put(2, first as usize, 0);
+    } else {
+        put(3, first as usize, last as usize);
+        for kind in &kinds[1..words - 1] {
+            put(4, *kind as usize, 0);
+        }
+    }
+    put(5, before, 0);
+    put(6, before2, 0);
+    put(7, after, 0);
+    put(8, after2, 0);
+    put(9, before, first as usize);
+    put(10, after, last as usize);
+    put(11, before, words);
+    put(12, before, after);
+    true
+}
+
+fn is_particle(token: &str) -> bool {
+    token.starts_with(|c: char| c.is_ascii_lowercase() || c == '\'')
+        && (token == "'t" || PARTICLES.contains(&token))
+}
+
+/// Whether the candidate is a part of something longer: an identifier, a path, an address, a hyphenated word.
+fn cut(hit: &Hit<'_>) -> bool {
+    let glued = match hit.before.as_bytes() {
+        [.., b'@' | b'_' | b'\\' | b'=' | b'$' | b'/' | b'#' | b'%' | b'&'] => true,
+        [.., a, b'.' | b'-' | b'\'' | b':' | b'+'] => a.is_ascii_alphanumeric() || *a == b':',
+        _ => false,
+    };
+    let goes_on = match hit.after.as_bytes() {
+        [b'@' | b'_' | b'\\' | b'=' | b'$' | b'/' | b'(' | b'[' | b'{' | b'+', ..] => true,
+        [b'.' | b'-' | b':', b, ..] => b.is_ascii_alphanumeric() || *b == b':',
+        [b'\'', b, ..] => b.is_ascii_alphabetic() && *b != b's',
+        _ => false,
+    };
+    // `Anna's` is `Anna` and what belongs to her.
+    glued || goes_on || hit.value.ends_with("'s") || hit.value.ends_with("'S")
+}
+
+/// What a word of a candidate is; `later`: it is not the first one.
+fn kind(word: &str, later: bool) -> Kind {
+    let letters = word.chars().filter(|c| c.is_alphabetic()).count();
+    if letters == 1 && !later && !word.ends_with('.') {
+        // `A` and `I` at the start are words.
+        return Kind::Context;
+    }
+    if letters == 1 || word.ends_with('.') {
+        return Kind::Initial;
+    }
+    if let Some((head, tail)) = word.split_once('-') {
+        // A double name is no surer than its worse half.
+        return kind(head, later).max(kind(tail, true));
+    }
+    let Some(key) = Key::of(word) else { return Kind::Neutral };
+    let known = entry(&key);
+    let (given, surname) = (known.given(), known.surname());
+    let frequent = given == 3 && !known.word();
+    match () {
+        () if !frequent && class(&key).is_some() => Kind::Context,
+        () if known.place() && given + surname > 0 => Kind::NamePlace,
+        () if known.word() && given > 0 => Kind::GivenWord,
+        () if given >= 2 && surname >= 2 => Kind::GivenSurname,
+        () if given >= 2 => Kind::Given,
+        () if known.word() && surname > 0 => Kind::SurnameWord,
+        () if surname >= 2 => Kind::Surname,
+        () if given == 1 => Kind::RareGiven,
+        () if surname == 1 => Kind::RareSurname,
+        () if known.place() => Kind::Place,
+        () if known.street() => Kind::Street,
+        () if letters <= 5 && !word.bytes().any(|b| b.is_ascii_lowercase()) => Kind::Acronym,
+        () if is_common(&key) => Kind::Word,
+        () => match shape(&key) {
+            33.. => Kind::NameLike,
+            -16.. => Kind::Neutral,
+            _ => Kind::Unlike,
+        },
+    }
+}
+
+const fn sign(sign: Sign) -> usize {
+    CLASSES.len() + sign as usize
+}
+
+/// The sign at the end of a text, and the text before it.
+fn back(text: &str) -> (usize, &str) {
+    let trimmed = text.trim_end_matches([' ', '\t']);
+    let Some(last) = trimmed.chars().next_back() else { return (sign(Sign::Start), "") };
+    let rest = &trimmed[..trimmed.len() - last.len_utf8()];
+    let found = match last {
+        '\n' | '\r' => {
+            let above = rest.trim_end_matches(['\r', ' ', '\t']);
+            let blank = above.is_empty() || above.ends_with('\n');
+            return (sign(if blank { Sign::Blank } else { Sign::Line }), above);
+        }
+        '.' => match word_before(rest) {
+            (word, rest) if class_of(word) == Some(TITLE) => return (TITLE, rest),
+            (word, _) if word.chars().count() == 1 => Sign::Abbreviation,
+            _ => Sign::Sentence,
+        },
+        '!' | '?' | '\u{2026}' => Sign::Sentence,
+        ',' | ';' => Sign::Comma,
+        ':' => match class_of(word_before(rest).0) {
+            Some(class) if LABELS.contains(&class) => Sign::Labelled,
+            _ => Sign::Colon,
+        },
+        '(' | '[' | '{' | '<' => Sign::Open,
+        ')' | ']' | '}' => Sign::Close,
+        '"' | '`' | '\'' => Sign::Quote,
+        '-' | '*' | '>' | '#' | '|' | '\u{2022}' => Sign::Dash,
+        '&' => return (AND, rest),
+        '/' | '_' | '\\' | '=' | '$' | '@' | '%' | '+' | '~' => Sign::Code,
+        c if c.is_numeric() => Sign::Digit,
+        c if c.is_alphabetic() => {
+            let (word, rest) = word_before(trimmed);
+            let owner = word.ends_with("'s");
+            return (if owner { sign(Sign::Possessive) } else { beside(word) }, rest);
+        }
+        _ => Sign::Other,
+    };
+    (sign(found), rest)
+}
+
+/// The sign at the start of a text, and the text after it.
+fn ahead(text: &str) -> (usize, &str) {
+    let trimmed = text.trim_start_matches([' ', '\t']);
+    let mut chars = trimmed.chars();
+    let Some(first) = chars.next() else { return (sign(Sign::End), "") };
+    let rest = chars.as_str();
+    let found = match first {
+        '\n' | '\r' => {
+            let below = rest.trim_start_matches(['\r', ' ', '\t']);
+            let blank = below.strip_prefix('\n');
+            return (sign(if blank.is_some() { Sign::Blank } else { Sign::Line }), blank.unwrap_or(below));
+        }
+        '\'' if rest.starts_with('s') => return (sign(Sign::Possessive), &rest[1..]),
+        '.' | '!' | '?' | '\u{2026}' => Sign::Sentence,
+        ',' | ';' => Sign::Comma,
+        ':' => Sign::Colon,
+        '(' | '[' | '{' | '<' => Sign::Open,
+        ')' | ']' | '}' | '>' => Sign::Close,
+        '"' | '`' | '\'' => Sign::Quote,
+        '-' | '*' | '#' | '|' => Sign::Dash,
+        '&' => return (AND, rest),
+        '/' | '_' | '\\' | '=' | '$' | '@' | '%' | '+' | '~' => Sign::Code,
+        c if c.is_numeric() => Sign::Digit,
+        c if c.is_alphabetic() => {
+            let end = trimmed.find(|c: char| !(c.is_alphabetic() || c == '\'')).unwrap_or(trimmed.len());
+            return (beside(&trimmed[..end]), &trimmed[end..]);
+        }
+        _ => Sign::Other,
+    };
+    (sign(found), rest)
+}
+
+const TITLE: usize = 1;
+const AND: usize = 15;
+/// Classes that make a label with a colon behind them: title, role, kin, label, named.
+const LABELS: [usize; 5] = [1, 2, 3, 4, 5];
+
+/// The word at the end of a text, and what is before it.
+fn word_before(text: &str) -> (&str, &str) {
+    let from = text.char_indices().rev().take_while(|(_, c)| c.is_alphabetic() || *c == '\'').last();
+    let from = from.map_or(text.len(), |(at, _)| at);
+    (&text[from..], &text[..from])
+}
+
+fn class_of(word: &str) -> Option<usize> {
+    class(&Key::of(word)?)
+}
+
+/// The sign that a neighbouring word is.
+fn beside(word: &str) -> usize {
+    let Some(key) = Key::of(word) else { return sign(Sign::Other) };
+    let capital = word.starts_with(char::is_uppercase);
+    if let Some(class) = class(&key) {
+        return class;
+    }
+    if !capital {
+        return sign(Sign::Lower);
+    }
+    let known = entry(&key);
+    let found = match () {
+        () if known.given() + known.surname() >= 2 => Sign::Name,
+        () if known.place() => Sign::Place,
+        () if word.len() > 1 && word.len() <= 5 && !word.bytes().any(|b| b.is_ascii_lowercase()) => {
+            Sign::Acronym
+        }
+        () if is_common(&key) => Sign::Word,
+        () => Sign::Capital,
+    };
+    sign(found)
+}
+
+/// A candidate for a name, and why it is taken for one or not: for training, and to explain a finding.
+#[derive(Debug, Clone)]
+pub struct NameEvidence {
+    /// First byte in the text.
+    pub start: usize,
+    /// One past its last byte.
+    pub end: usize,
+    /// The log-odds that it is a name: the sum of the weights.
+    pub log_odds: f32,
+    /// The features and what each weighs.
+    pub features: Vec<(String, f32)>,
+}
+
+/// The names of all features of the model, in their order.
+#[must_use]
+pub fn name_features() -> Vec<String> {
+    (0..FEATURES).map(name).collect()
+}
+
+/// Every candidate for a person's name in a text, including those that are turned down.
+///
+/// # Panics
+/// Never: the pattern is tested.
+#[must_use]
+pub fn name_evidence(text: &str) -> Vec<NameEvidence> {
+    let mut folded = crate::normalise::Folded::new();
+    folded.push(text);
+    let view = folded.view(true).text;
+    let whole = regex::Regex::new(&format!(r"\A(?:{})\z", pattern())).expect("the pattern is tested");
+    let longest = regex::Regex::new(&format!(r"\A(?:{})", pattern())).expect("the pattern is tested");
+    let word = |c: Option<char>| c.is_some_and(crate::rule::is_word);
+    let mut out = Vec::new();
+    for (start, c) in view.char_indices() {
+        if word(view[..start].chars().next_back()) && word(Some(c)) {
+            continue;
+        }
+        let Some(most) = longest.find(&view[start..]) else { continue };
+        for (at, last) in view[start..start + most.end()].char_indices().skip(1) {
+            let end = start + at + last.len_utf8();
+            let inside = word(Some(last)) && word(view[end..].chars().next());
+            if inside || !whole.is_match(&view[start..end]) {
+                continue;
+            }
+            let from = (0..=start)
+                .rev()
+                .take_while(|f| start - f <= crate::rule::CONTEXT)
+                .filter(|f| view.is_char_boundary(*f))
+                .last();
+            let to = (end..=view.len())
+                .take_while(|t| t - end <= AFTER)
+                .filter(|t| view.is_char_boundary(*t))
+                .last();
+            let (from, to) = (from.unwrap_or(start), to.unwrap_or(end));
+            let value = &view[start..end];
+            let hit =
+                Hit { value, whole: value, before: &view[from..start], after: &view[end..to], score: 0.8 };
+            let mut features_ = Vec::new();
+            if features(&hit, |feature| features_.push((name(feature), WEIGHTS[feature]))) {
+                let log_odds = features_.iter().map(|(_, weight)| weight).sum();
+                let (start, end) = (folded.original_start(start), folded.original_end(end));
+                out.push(NameEvidence { start, end, log_odds, features: features_ });
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pii::{finds, passes};
+
+    #[test]
+    fn names_in_sentences() {
+        finds(&[
+            ("The report was written by Katarzyna Nowak last week.", "PERSON", "Katarzyna Nowak"),
+            ("Please ask Jean-Luc van der Berghe about it", "PERSON", "Jean-Luc van der Berghe"),
+            ("Mevrouw Van Acker belde gisteren", "PERSON", "Van Acker"),
+            ("Sarah's contract ends in June", "PERSON", "Sarah"),
+            ("Best regards,\nGiulia Ferrari\nHead of Sales", "PERSON", "Giulia Ferrari"),
+        ]);
+    }
+
+    #[test]
+    fn what_looks_like_a_name_and_is_none() {
+        passes(&[
+            "The Anna Router and the Iris Scanner are out of stock.",
+            "See you on Monday, or in April or May.",
+            "Getting Started\n\nTerms and Conditions",
+            "We moved from Paris to New York.",
+            "Use HashMap::new or MyClass.get(Foo_Bar) here",
+            "Der Vertrag und die Rechnung liegen bei.",
+            "Anna_Smith=1",
+        ]);
+    }
+
+    #[test]
+    fn every_weight_is_that_of_a_feature() {
+        let lines = include_str!("../../data/person.txt").lines().filter(|line| !line.starts_with('#'));
+        let used = WEIGHTS.iter().filter(|weight| **weight != 0.0).count();
+        assert_eq!(used, lines.count());
+        assert!(used > 500);
+    }
+
+    #[test]
+    fn evidence_adds_up_and_agrees_with_the_scan() {
+        let text = "Dear Sarah Connor, the Anna Router is here.";
+        let all = name_evidence(text);
+        for one in &all {
+            let sum: f32 = one.features.iter().map(|(_, weight)| weight).sum();
+            assert!((sum - one.log_odds).abs() < 1e-3);
+        }
+        let found = |name: &str| all.iter().any(|e| &text[e.start..e.end] == name && e.log_odds > 0.0);
+        assert!(found("Sarah Connor") && !found("Anna Router"));
+    }
+}
