@@ -3,7 +3,10 @@
 
 use tappass_model::Family;
 
-use crate::{detector::Detector, infra, injection, marking, pii, rule::Rule, secrets};
+use crate::{
+    code, detector::Detector, exfil, infra, injection, marking, pii, rule::Rule, secrets, shell, tool_poison,
+    unicode,
+};
 
 /// No built-in finding is longer, bytes of the text it is found in. Rules for long values (private keys, tokens) have no
 /// bound of their own: counting thousands of characters would take the automaton thousands of states.
@@ -17,15 +20,18 @@ pub(crate) fn rules(family: Family) -> Vec<Rule> {
         Family::Injection => injection::rules(),
         Family::Infra => infra::rules(),
         Family::Marking => marking::rules(),
+        Family::Code => code::rules(),
+        Family::Exfiltration => exfil::rules(),
+        Family::Shell => shell::rules(),
+        Family::ToolPoison => tool_poison::rules(),
         _ => Vec::new(),
     }
 }
 
 /// The detectors of a family that are written by hand, new for one text.
-#[expect(clippy::match_single_binding, reason = "a list: one line per family")]
 pub(crate) fn detectors(family: Family) -> Vec<Box<dyn Detector>> {
     match family {
-        // Family::X => vec![Box::<x::Detector>::default()],
+        Family::Unicode => vec![Box::<unicode::Detector>::default()],
         _ => Vec::new(),
     }
 }

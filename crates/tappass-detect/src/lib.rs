@@ -6,10 +6,12 @@
 //! Whole texts and streams ([`StreamScan`]) go through the same code, so their findings are the same. No match is
 //! longer than 4 KiB, so the cost is linear in the text and what a stream holds back is bounded.
 //!
-//! Not covered: encoded layers (base64, hex, percent-encoding) are not opened; Unicode attacks as such are not a family.
+//! Not covered: encoded layers (base64, hex, percent-encoding) are not opened.
 
+mod code;
 mod custom;
 mod detector;
+mod exfil;
 mod families;
 mod infra;
 mod injection;
@@ -24,7 +26,10 @@ mod sample;
 mod scanner;
 mod score;
 mod secrets;
+mod shell;
 mod stream;
+mod tool_poison;
+mod unicode;
 mod utf8;
 
 pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};

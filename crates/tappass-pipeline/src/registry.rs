@@ -13,12 +13,16 @@ pub const STEPS: &[Entry] = &[
     Entry::pure::<tool_permissions::ToolPermissions>(),
     Entry::pure::<detect_pii::DetectPii>(),
     Entry::pure::<detect_secrets::DetectSecrets>(),
+    Entry::pure::<detect_unicode::DetectUnicode>(),
     Entry::pure::<detect_injection::DetectInjection>(),
+    Entry::pure::<shell_bleed::ShellBleed>(),
+    Entry::pure::<detect_code_exec::DetectCodeExec>(),
     Entry::pure::<classify_data::ClassifyData>(),
     // call: run it
     Entry::waiting::<call_llm::CallLlm>(),
     Entry::pure::<call_tool::CallTool>(),
     // after: may the answer come back?
     Entry::pure::<scan_output::ScanOutput>(),
+    Entry::pure::<detect_exfiltration::DetectExfiltration>(),
     Entry::pure::<cost_tracking::CostTracking>(),
 ];

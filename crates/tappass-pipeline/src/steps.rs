@@ -2,14 +2,20 @@
 
 #[path = "steps/before/classify_data.rs"]
 pub mod classify_data;
+#[path = "steps/before/detect_code_exec.rs"]
+pub mod detect_code_exec;
 #[path = "steps/before/detect_injection.rs"]
 pub mod detect_injection;
 #[path = "steps/before/detect_pii.rs"]
 pub mod detect_pii;
 #[path = "steps/before/detect_secrets.rs"]
 pub mod detect_secrets;
+#[path = "steps/before/detect_unicode.rs"]
+pub mod detect_unicode;
 #[path = "steps/before/rate_limit.rs"]
 pub mod rate_limit;
+#[path = "steps/before/shell_bleed.rs"]
+pub mod shell_bleed;
 #[path = "steps/before/tool_permissions.rs"]
 pub mod tool_permissions;
 #[path = "steps/before/validate_input.rs"]
@@ -22,7 +28,10 @@ pub mod call_tool;
 
 #[path = "steps/after/cost_tracking.rs"]
 pub mod cost_tracking;
+#[path = "steps/after/detect_exfiltration.rs"]
+pub mod detect_exfiltration;
 #[path = "steps/after/scan_output.rs"]
 pub mod scan_output;
 
+mod scored;
 mod shared;
