@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod middleware;
 pub mod params;
 pub mod pipelines;
+pub mod policies;
 pub mod record;
 pub mod router;
 pub mod routes;

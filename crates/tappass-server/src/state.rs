@@ -25,6 +25,7 @@ use crate::{
     metrics::Metrics,
     middleware::{AnonymousLimit, Replays},
     pipelines::{Pipelines, compile_presets},
+    policies::Policies,
 };
 
 /// The running gateway's parts.
@@ -53,6 +54,8 @@ pub struct Parts {
     pub providers: Arc<Providers>,
     /// What governs calls.
     pub pipelines: Pipelines,
+    /// The policies in Rego.
+    pub policies: Policies,
     /// What the steps of a call may use.
     pub services: Arc<Services>,
     /// What replicas share.
@@ -142,6 +145,7 @@ impl App {
         let store = Store::connect(&store_config(&config)).await?;
         let presets = presets.await.context("compiling the presets broke")??;
         let pipelines = Pipelines::new(store.clone(), presets, config.storage.is_remote());
+        let policies = Policies::new(store.clone(), config.storage.is_remote());
         let signer = Arc::new(Signer::from_seed(&secrets.audit_signing_seed()));
         let mut audit = AuditConfig::new(store.clone(), signer.clone(), clock.clone(), ids.clone());
         // Memory that ends with the process needs no file that outlives it.
@@ -165,6 +169,7 @@ impl App {
             accounts,
             providers,
             pipelines,
+            policies,
             services,
             shared,
             metrics: Metrics::new(),

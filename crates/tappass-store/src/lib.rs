@@ -13,6 +13,7 @@ pub mod migrate;
 pub mod orgs;
 pub mod page;
 pub mod pipelines;
+pub mod policies;
 pub mod row;
 pub mod shared;
 pub mod users;
@@ -25,6 +26,7 @@ pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
 pub use orgs::{Org, Orgs};
 pub use page::{Page, PageRequest};
 pub use pipelines::{PipelineVersion, Pipelines};
+pub use policies::{Policies, PolicyVersion};
 pub use shared::{Decision, MemoryState, SessionTurn, SharedState};
 pub use users::{Credentials, Member, SessionUser, User, UserSession, Users};
 
@@ -85,6 +87,12 @@ impl Store {
     #[must_use]
     pub fn pipelines(&self) -> Pipelines<'_> {
         Pipelines(&self.db)
+    }
+
+    /// Policies in Rego, in all their versions.
+    #[must_use]
+    pub fn policies(&self) -> Policies<'_> {
+        Policies(&self.db)
     }
 
     /// Whether the database answers.

@@ -5,6 +5,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tappass_audit::{Detection, Event, EventType, Latency, PipelineRef, StepRow};
 use tappass_model::Action;
+use tappass_pipeline::PolicyRow;
 
 use super::Open;
 use crate::{error::ApiError, metrics::CallObservation};
@@ -120,6 +121,11 @@ fn details(open: &Open) -> Value {
     if !would.is_empty() {
         details["would_block"] = json!(would);
     }
+    let policies: Vec<Value> =
+        open.call.trace.policies.iter().filter(|p| p.verdict > Action::Allow).map(policy).collect();
+    if !policies.is_empty() {
+        details["policies"] = Value::Array(policies);
+    }
     if let Some(error) = &open.failure {
         details["provider_error"] = error.for_the_record().into();
     }
@@ -127,6 +133,11 @@ fn details(open: &Open) -> Value {
         details["client_left"] = true.into();
     }
     details
+}
+
+fn policy(row: &PolicyRow) -> Value {
+    json!({"policy": row.policy, "action": row.action, "verdict": row.verdict, "failed": row.failed,
+        "reason": row.reason, "duration_us": micros(row.took)})
 }
 
 /// One event for each tool call the model asked for.

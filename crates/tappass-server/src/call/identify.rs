@@ -9,6 +9,7 @@ use tappass_model::{
     AgentCaller, Classification, Exchange, FlagError, Flags, ModelRequest, SessionRef, json,
 };
 use tappass_pipeline::{Call, Pipeline, SESSION_LIFE, plan};
+use tappass_policy::Engine;
 use tappass_provider::dialects::chat::{self, RequestError};
 
 use super::{Governed, Open, conclude};
@@ -62,6 +63,7 @@ pub async fn identify(
         strictness: 0.0,
     };
     let mut call = Call::new(exchange, pipeline, plan, app.services.clone());
+    call.policies = policies_of(app, caller).await?;
     call.traceparent = header(head, "traceparent")?.map(str::to_owned);
     let asked = header(head, "x-tappass-trace")?.is_some_and(|v| v == "1" || v == "true");
     Ok(Governed::new(Open {
@@ -85,6 +87,14 @@ async fn pipeline_of(app: &App, caller: &AgentCaller) -> Result<Arc<Pipeline>, A
     app.pipelines.get(caller.org_id, name).await.map_err(|error| {
         let detail = format!("The agent's pipeline `{name}` cannot be used: {error}.");
         ApiError::unavailable("pipeline_unavailable", 5, detail)
+    })
+}
+
+/// Nor does it pass without its organisation's policies.
+async fn policies_of(app: &App, caller: &AgentCaller) -> Result<Arc<dyn Engine>, ApiError> {
+    app.policies.get(caller.org_id).await.map_err(|error| {
+        let detail = format!("The organisation's policies cannot be used: {error}.");
+        ApiError::unavailable("policy_unavailable", 5, detail)
     })
 }
 

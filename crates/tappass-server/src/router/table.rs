@@ -9,7 +9,7 @@ use tappass_model::Role;
 use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
-    routes::{agents, audit, auth, chat, docs, follow, health, pipelines, providers, status},
+    routes::{agents, audit, auth, chat, docs, follow, health, pipelines, policies, providers, status},
     state::App,
 };
 
@@ -285,6 +285,33 @@ fn pipeline_routes() -> Vec<Route> {
         )
         .takes::<pipelines::PipelineFile>()
         .gives::<pipelines::PipelineView>(ok),
+        Route::new(
+            GET,
+            "/policies",
+            AUDITOR,
+            policies::list,
+            "The four questions, the shipped policies and the own",
+        )
+        .gives::<Listed<policies::PolicyView>>(ok),
+        Route::new(GET, "/policies/{question}", AUDITOR, policies::show, "One question's policies")
+            .gives::<policies::PolicyView>(ok),
+        Route::new(
+            PUT,
+            "/policies/{question}",
+            ORG_ADMIN,
+            policies::put,
+            "Writes the organisation's policy; it tightens, never loosens",
+        )
+        .takes::<policies::PolicyText>()
+        .gives::<policies::PolicyView>(ok),
+        Route::new(
+            DELETE,
+            "/policies/{question}",
+            ORG_ADMIN,
+            policies::remove,
+            "Takes the organisation's policy back",
+        )
+        .gives_nothing(StatusCode::NO_CONTENT),
         Route::new(GET, "/api/providers", MEMBER, providers::list, "Where calls can go"),
     ]
 }

@@ -8,5 +8,6 @@ pub mod docs;
 pub mod follow;
 pub mod health;
 pub mod pipelines;
+pub mod policies;
 pub mod providers;
 pub mod status;

@@ -6,6 +6,7 @@ mod calls;
 mod client;
 mod life;
 mod management;
+mod policies;
 mod scenarios;
 mod scripted;
 mod table;

@@ -21,6 +21,7 @@ fn fill(route: &Route, things: &Things) -> String {
         .replace("{agent}", &things.agent_uuid)
         .replace("{key}", &things.key_id)
         .replace("{name}", pipeline)
+        .replace("{question}", "tools")
         .replace("{event}", &things.event_id)
 }
 
@@ -35,6 +36,9 @@ fn example(route: &Route, email: &str) -> Value {
         "/agents/register" | "/admin/agents" => json!({"agent_id": format!("walked-{fresh}")}),
         "/agents/{agent}" if route.method == Method::PATCH => json!({"description": "changed"}),
         "/agents/{agent}/pipeline" => json!({"pipeline": "starter"}),
+        "/policies/{question}" if route.method == Method::PUT => {
+            json!({"rego": "package tappass.tools\nimport rego.v1\ndefault decision := {\"action\": \"allow\"}\n"})
+        }
         "/pipelines/{name}" if route.method == Method::PUT => json!({"preset": "starter"}),
         "/chat/completions" => {
             json!({"model": "builtin/echo", "messages": [{"role": "user", "content": "Hello"}]})
@@ -163,7 +167,9 @@ async fn a_foreign_id_is_as_good_as_none() {
             );
         }
         // What `PUT /pipelines/{name}` writes is one's own, whatever others have by that name.
-        if !route.path.contains('{') || (route.method == Method::PUT && route.path == "/pipelines/{name}") {
+        let own = route.method == Method::PUT && route.path == "/pipelines/{name}";
+        // A question is no id: everyone has the same four.
+        if !route.path.contains('{') || own || route.path == "/policies/{question}" {
             continue;
         }
         let body = example(&route, "");

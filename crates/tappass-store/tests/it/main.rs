@@ -4,5 +4,6 @@ mod agents;
 mod connect;
 mod people;
 mod pipelines;
+mod policies;
 mod shared;
 mod support;
