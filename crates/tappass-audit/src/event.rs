@@ -349,6 +349,7 @@ mod tests {
             score,
             sample: sample.to_owned(),
             maskable: false,
+            replacement: None,
         };
         let all = [finding("EMAIL", 0.9, "a…m"), finding("IBAN", 0.95, "D…1"), finding("EMAIL", 0.99, "b…m")];
         let groups = Detection::summarise(&all);

@@ -13,6 +13,7 @@ mod custom;
 mod detector;
 mod exfil;
 mod families;
+mod image;
 mod infra;
 mod injection;
 mod marking;
@@ -33,6 +34,7 @@ mod unicode;
 mod utf8;
 
 pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
+pub use image::{ImageFormat, Inspection, inspect_image};
 pub use injection::injection_score;
 pub use pii::{NameEvidence, name_evidence, name_features};
 pub use sample::{min_classification, placeholder, sample};

@@ -32,6 +32,18 @@ pub enum Taint {
     External,
 }
 
+impl Taint {
+    /// The name in YAML and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pii => "PII",
+            Self::Secret => "SECRET",
+            Self::External => "EXTERNAL",
+        }
+    }
+}
+
 /// Points of risk that halve at a steady pace.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Risk {

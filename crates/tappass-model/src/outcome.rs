@@ -37,6 +37,9 @@ pub struct Finding {
     /// Whether a placeholder in its place makes the text safe. Not so for an injection.
     #[serde(skip)]
     pub maskable: bool,
+    /// What is put in its place instead of a placeholder, where it is masked.
+    #[serde(skip)]
+    pub replacement: Option<String>,
 }
 
 impl Finding {
@@ -51,6 +54,7 @@ impl Finding {
             score: 1.0,
             sample,
             maskable: false,
+            replacement: None,
         }
     }
 }

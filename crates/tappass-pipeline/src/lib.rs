@@ -3,9 +3,12 @@
 //! The way in: [`registry::STEPS`] is the table of contents, [`compile::compile`] makes a [`Pipeline`] of a
 //! preset and its overrides, [`Call`] takes one exchange through its phases.
 
+mod artifacts;
 pub mod compile;
 pub mod docs;
+mod json_schema;
 pub mod mask;
+mod media;
 pub mod plan;
 mod policy;
 pub mod registry;
@@ -15,6 +18,7 @@ pub mod steps;
 pub mod stream;
 #[cfg(test)]
 mod testing;
+pub mod tokens;
 pub mod trace;
 
 pub use compile::{CompileError, Pipeline, compile, compile_preset, preset_names};

@@ -73,6 +73,9 @@ pub fn plan(call: &Flags, settings: &AgentSettings, pipeline: &Pipeline) -> Resu
         let own = settings.flags.pii == Some(pii);
         if !plan.turn(pipeline, "detect_pii", on, may_loosen || own, format!("pii={pii}"))? {
             plan.flags.pii = None;
+        } else if on <= OnDetection::Log && (may_loosen || own) {
+            // What is to be left as it is, is not swapped for a token either.
+            plan.on_detection.push(("pii_tokenize", on));
         }
     }
     if let Some(secrets) = plan.flags.secrets {

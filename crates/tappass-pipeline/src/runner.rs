@@ -23,6 +23,7 @@ use crate::{
     mask,
     plan::Plan,
     step::{OnError, Runnable, StepError},
+    tokens::Restorer,
     trace::{Blocked, Reason, Trace, TraceRow},
 };
 
@@ -142,7 +143,9 @@ impl Call {
         answer.provider.clone_from(&self.provider);
         self.exchange.answer = Some(answer);
         let first = self.trace.findings.len();
-        self.run(self.pipeline.examine()).await?;
+        let looked = self.look_again();
+        let ran = self.run(self.pipeline.examine()).await;
+        looked.and(ran)?;
         let asked = self.trace.policies.len();
         self.ask_after(first).await?;
         let redacted = self.redacted(first, asked);
@@ -151,7 +154,47 @@ impl Call {
         {
             mask::apply(&mut answer.body, &answer.segments, &redacted);
         }
+        if let Some(restorer) = self.restorer()
+            && let Some(answer) = &mut self.exchange.answer
+        {
+            mask::restore(&mut answer.body, &answer.segments, &restorer);
+        }
         Ok(())
+    }
+
+    /// The second look of the `before` steps that have one. It is added to the row of the first.
+    fn look_again(&mut self) -> Result<(), Halt> {
+        let pipeline = Arc::clone(&self.pipeline);
+        let mut halt = Ok(());
+        for step in &pipeline.steps[pipeline.admit()] {
+            let Runnable::Pure(pure) = &step.run else { continue };
+            if !pure.judges_answers() {
+                continue;
+            }
+            let start = Instant::now();
+            let judged = match catch_unwind(AssertUnwindSafe(|| pure.judge_answer(&self.exchange))) {
+                Ok(outcome) => self.judge(step, outcome, start.elapsed()),
+                Err(_) => self.failed(step, "panicked", start.elapsed()),
+            };
+            self.trace.fold_last();
+            if let Err(blocked) = judged {
+                let first = self.trace.blocked.get_or_insert(blocked);
+                halt = Err(Halt::Blocked(first.clone()));
+            }
+        }
+        halt
+    }
+
+    /// What this call puts back into its answer.
+    pub(crate) fn restorer(&self) -> Option<Restorer> {
+        if !self.exchange.mode.acts() {
+            return None;
+        }
+        let restores = |step: &Placed| match &step.run {
+            Runnable::Pure(pure) => pure.restores(&self.exchange),
+            Runnable::Waiting(_) => Vec::new(),
+        };
+        Restorer::new(self.pipeline.steps[self.pipeline.examine()].iter().flat_map(restores).collect())
     }
 
     async fn recall(&mut self) {
@@ -166,7 +209,11 @@ impl Call {
 
     /// Keeps what the steps asked to remember. To be called when the call has ended, however it ended.
     pub async fn settle(&mut self) {
-        let changes = std::mem::take(&mut self.changes);
+        let mut changes = std::mem::take(&mut self.changes);
+        if self.trace.blocked.is_some() && self.provider.is_empty() {
+            // What never left is in nobody's conversation: the session carries nothing of it.
+            changes.retain(|(_, change)| !matches!(change, Change::Taint(_) | Change::Token(_)));
+        }
         for (scope, life) in [(Scope::Session, SESSION_LIFE), (Scope::Agent, AGENT_LIFE)] {
             let of_scope: Vec<Change> =
                 changes.iter().filter(|(s, _)| *s == scope).map(|(_, change)| change.clone()).collect();
@@ -238,8 +285,7 @@ impl Call {
             if let Err(blocked) = judged
                 && halt.is_ok()
             {
-                self.trace.blocked = Some(blocked.clone());
-                halt = Err(Halt::Blocked(blocked));
+                halt = Err(Halt::Blocked(self.trace.blocked.get_or_insert(blocked).clone()));
             }
         }
         halt

@@ -149,6 +149,28 @@ pub trait Pure: Send + Sync {
     fn counts(&self, _hit: &Match, _text: &str, _before: &[Match]) -> bool {
         false
     }
+
+    /// Whether its verdict on a streamed answer needs all of it: where a hit would block, nothing of the answer goes
+    /// out before its end.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// Whether a step of the `before` phase also decides about the tool calls of the answer.
+    fn judges_answers(&self) -> bool {
+        false
+    }
+
+    /// Its second look, once the answer is there and before the steps after the provider call.
+    fn judge_answer(&self, _exchange: &Exchange) -> Outcome {
+        Outcome::pass()
+    }
+
+    /// What is put back into the answer once every mask is in: tokens with their values. Asked only in a mode that
+    /// acts, of the steps after the provider call.
+    fn restores(&self, _exchange: &Exchange) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// A step that waits: for shared limits, a provider, a person.

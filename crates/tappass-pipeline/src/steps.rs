@@ -6,16 +6,24 @@ pub mod classify_data;
 pub mod detect_code_exec;
 #[path = "steps/before/detect_injection.rs"]
 pub mod detect_injection;
+#[path = "steps/before/detect_multimodal.rs"]
+pub mod detect_multimodal;
 #[path = "steps/before/detect_pii.rs"]
 pub mod detect_pii;
 #[path = "steps/before/detect_secrets.rs"]
 pub mod detect_secrets;
 #[path = "steps/before/detect_unicode.rs"]
 pub mod detect_unicode;
+#[path = "steps/before/inspect_images.rs"]
+pub mod inspect_images;
+#[path = "steps/before/pii_tokenize.rs"]
+pub mod pii_tokenize;
 #[path = "steps/before/rate_limit.rs"]
 pub mod rate_limit;
 #[path = "steps/before/shell_bleed.rs"]
 pub mod shell_bleed;
+#[path = "steps/before/taint_check.rs"]
+pub mod taint_check;
 #[path = "steps/before/tool_permissions.rs"]
 pub mod tool_permissions;
 #[path = "steps/before/validate_input.rs"]
@@ -30,8 +38,18 @@ pub mod call_tool;
 pub mod cost_tracking;
 #[path = "steps/after/detect_exfiltration.rs"]
 pub mod detect_exfiltration;
+#[path = "steps/after/output_constraints.rs"]
+pub mod output_constraints;
+#[path = "steps/after/output_dedup.rs"]
+pub mod output_dedup;
+#[path = "steps/after/pii_restore.rs"]
+pub mod pii_restore;
 #[path = "steps/after/scan_output.rs"]
 pub mod scan_output;
+#[path = "steps/after/verify_artifacts.rs"]
+pub mod verify_artifacts;
 
 mod scored;
 mod shared;
+
+pub(crate) use shared::is_json;

@@ -4,15 +4,20 @@
 //! in `tests/it/streaming.rs`). The chunk that ends a choice waits until the steps have seen the complete answer, while
 //! other choices flow on; tool calls wait for that too, since an agent would run them.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tappass_detect::{Ready, StreamScan};
 use tappass_model::{Action, Answer, Denial, Match};
 use tappass_provider::dialects::chat::{self, Accumulator, Channel, ChannelKind};
 
 use crate::{
+    compile::Placed,
     mask::{self, Mask, masked},
     runner::Call,
-    step::Runnable,
+    step::{Pure, Runnable},
+    steps::is_json,
+    tokens::{Restorer, Restoring},
     trace::Blocked,
 };
 
@@ -22,8 +27,12 @@ pub struct StreamGuard {
     holds_text: bool,
     /// Whether tool calls wait for the steps.
     holds_tools: bool,
+    /// Whether nothing goes out before the steps have seen all of it.
+    holds_all: bool,
     /// Whether the client asked for the chunk with the usage.
     wants_usage: bool,
+    /// What is put back into the answer, after the masks.
+    restorer: Option<Arc<Restorer>>,
     lanes: Vec<(Channel, Lane)>,
     tools: Vec<(u64, Value)>,
     answer: Accumulator,
@@ -46,10 +55,22 @@ impl StreamGuard {
                 holds_text |= matches!(&step.run, Runnable::Pure(pure) if pure.streams());
             }
         }
+        let blocks = |step: &Placed, does: fn(&dyn Pure) -> bool| match &step.run {
+            Runnable::Pure(pure) => does(&**pure) && call.action_on_hit(step).1 == Action::Block,
+            Runnable::Waiting(_) => false,
+        };
+        let holds_all =
+            call.pipeline.steps[call.pipeline.examine()].iter().any(|s| blocks(s, |pure| pure.holds()));
+        holds_tools |= call.pipeline.steps[call.pipeline.admit()]
+            .iter()
+            .any(|s| blocks(s, |pure| pure.judges_answers()));
+        let restorer = call.restorer().map(Arc::new);
         Self {
-            holds_text,
-            holds_tools,
+            holds_text: holds_text || restorer.is_some(),
+            holds_tools: holds_tools || restorer.is_some(),
+            holds_all,
             wants_usage,
+            restorer,
             lanes: Vec::new(),
             tools: Vec::new(),
             answer: Accumulator::default(),
@@ -78,7 +99,7 @@ impl StreamGuard {
             for (channel, text) in pieces {
                 if let ChannelKind::Other(_) = channel.kind {
                     // Not known to go on in the next chunk, so it is judged as a text of its own.
-                    let mut lane = Lane::new(call);
+                    let mut lane = self.new_lane(&channel, call);
                     let whole = lane.push(call, &text)? + &lane.finish(call)?;
                     chat::set_delta(&mut chunk, &channel, whole);
                     continue;
@@ -106,7 +127,7 @@ impl StreamGuard {
                 }
             }
         }
-        if !ended.is_empty() || self.must_wait(&chunk) {
+        if !ended.is_empty() || self.holds_all || self.must_wait(&chunk) {
             // All of its choices wait from here on: a later piece must not overtake this one.
             self.waiting.extend(choices(&chunk).map(|(index, _)| index));
             self.tail.push(chunk);
@@ -127,7 +148,9 @@ impl StreamGuard {
                 ChannelKind::ToolArguments(index) => {
                     let held = self.tools.iter_mut().filter(|(choice, _)| *choice == channel.choice);
                     for (_, tool) in held.filter(|(_, tool)| tool["index"] == index) {
-                        set_arguments(tool, lane.out.clone());
+                        let json = !tool["custom"].is_object();
+                        let restored = self.restorer.as_ref().and_then(|r| r.whole(&lane.out, json));
+                        set_arguments(tool, restored.unwrap_or_else(|| lane.out.clone()));
                     }
                 }
                 // A choice that no chunk ended: what is left of its text goes out by itself.
@@ -168,10 +191,21 @@ impl StreamGuard {
 
     fn lane(&mut self, channel: &Channel, call: &Call) -> &mut Lane {
         let at = self.lanes.iter().position(|(c, _)| c == channel).unwrap_or_else(|| {
-            self.lanes.push((channel.clone(), Lane::new(call)));
+            self.lanes.push((channel.clone(), self.new_lane(channel, call)));
             self.lanes.len() - 1
         });
         &mut self.lanes[at].1
+    }
+
+    fn new_lane(&self, channel: &Channel, call: &Call) -> Lane {
+        let restorer = self.restorer.clone();
+        let restoring = match &channel.kind {
+            // They wait to be sent whole: the values are put back at the end.
+            ChannelKind::ToolArguments(_) => None,
+            ChannelKind::Other(pointer) => restorer.map(|r| Restoring::new(r, is_json(pointer))),
+            _ => restorer.map(|r| Restoring::new(r, false)),
+        };
+        Lane::new(call, restoring)
     }
 
     /// Takes the pieces of tool calls out of a chunk and keeps them, joined by choice and index.
@@ -202,12 +236,14 @@ struct Lane {
     hits: Vec<Match>,
     /// What has gone out, for texts that wait to be sent whole.
     out: String,
+    /// Puts values back in what goes out piece by piece.
+    restoring: Option<Restoring>,
 }
 
 impl Lane {
-    fn new(call: &Call) -> Self {
+    fn new(call: &Call, restoring: Option<Restoring>) -> Self {
         let scan = call.pipeline.scanner.stream();
-        Self { scan, text: String::new(), released: 0, hits: Vec::new(), out: String::new() }
+        Self { scan, text: String::new(), released: 0, hits: Vec::new(), out: String::new(), restoring }
     }
 
     fn push(&mut self, call: &Call, piece: &str) -> Result<String, Blocked> {
@@ -218,7 +254,8 @@ impl Lane {
 
     fn finish(&mut self, call: &Call) -> Result<String, Blocked> {
         let ready = self.scan.finish();
-        self.release(call, ready)
+        let rest = self.release(call, ready)?;
+        Ok(rest + &self.restoring.as_mut().map(Restoring::finish).unwrap_or_default())
     }
 
     fn release(&mut self, call: &Call, ready: Ready) -> Result<String, Blocked> {
@@ -226,7 +263,11 @@ impl Lane {
         for hit in ready.matches {
             match self.judge(call, &hit)? {
                 Action::Redact if hit.family.maskable() => {
-                    masks.push((hit.start - self.released..hit.end - self.released, hit.kind.clone()));
+                    masks.push(Mask::new(
+                        hit.start - self.released..hit.end - self.released,
+                        &hit.kind,
+                        None,
+                    ));
                 }
                 _ => {}
             }
@@ -236,7 +277,10 @@ impl Lane {
         let out = masked(&self.text[self.released..ready.upto], &masks);
         self.released = ready.upto;
         self.out.push_str(&out);
-        Ok(out)
+        Ok(match &mut self.restoring {
+            Some(restoring) => restoring.push(out),
+            None => out,
+        })
     }
 
     /// The weightiest of what the steps that judge streams do about a hit.

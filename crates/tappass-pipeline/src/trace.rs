@@ -90,6 +90,28 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Adds the last row to the earlier one of the same step.
+    pub(crate) fn fold_last(&mut self) {
+        let Some(last) = self.rows.pop() else { return };
+        let at = self.rows.iter().position(|row| row.step == last.step);
+        match at.and_then(|at| Some((at, self.rows.get_mut(at)?))) {
+            Some((at, row)) => {
+                row.action = row.action.max(last.action);
+                row.verdict = row.verdict.max(last.verdict);
+                row.took += last.took;
+                if last.detected || row.message.is_empty() {
+                    row.message = last.message;
+                }
+                row.detected |= last.detected;
+                let popped = self.rows.len();
+                for reason in self.reasons.iter_mut().filter(|reason| reason.row == popped) {
+                    reason.row = at;
+                }
+            }
+            None => self.rows.push(last),
+        }
+    }
+
     /// The weightiest of what was done.
     #[must_use]
     pub fn action(&self) -> Action {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, str::Chars};
 
 use tappass_detect::sample;
-use tappass_model::{Finding, Match, Origin, Segment, Span, ToolRules};
+use tappass_model::{Exchange, Finding, Match, Origin, Segment, Span, ToolRules};
 
 /// A finding for a hit at its place.
 pub fn finding(step: &'static str, index: usize, segment: &Segment, hit: &Match) -> Finding {
@@ -15,6 +15,7 @@ pub fn finding(step: &'static str, index: usize, segment: &Segment, hit: &Match)
         score: hit.score,
         sample: sample(hit, &segment.text),
         maskable: hit.family.maskable(),
+        replacement: None,
     }
 }
 
@@ -34,6 +35,16 @@ pub fn findings(
         }
     }
     found
+}
+
+/// Whom a call is made for: organisation, agent, end user.
+pub fn principal(x: &Exchange) -> String {
+    format!("{}:{}:{}", x.caller.org_id, x.caller.agent_uuid, x.end_user.as_deref().unwrap_or_default())
+}
+
+/// Whether a text is JSON in a string: the arguments of a function call.
+pub fn is_json(pointer: &str) -> bool {
+    pointer.ends_with("/arguments")
 }
 
 /// `2 × EMAIL, 1 × IBAN`: what was found, without content, the most frequent first.

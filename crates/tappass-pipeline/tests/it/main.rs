@@ -5,3 +5,4 @@ mod generated;
 mod guards;
 mod runner;
 mod streaming;
+mod tokens;

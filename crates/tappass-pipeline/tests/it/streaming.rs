@@ -8,13 +8,13 @@ use tappass_provider::dialects::chat;
 
 use crate::common::{call, pipeline};
 
-fn chunk(delta: &Value, finish: Option<&str>) -> Value {
+pub fn chunk(delta: &Value, finish: Option<&str>) -> Value {
     json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 }
 
 /// What a client would read of a streamed answer, and what stopped it.
-async fn streamed(call: &mut Call, pieces: &[&str]) -> (String, Option<Blocked>) {
+pub async fn streamed(call: &mut Call, pieces: &[&str]) -> (String, Option<Blocked>) {
     let mut guard = StreamGuard::new(call, false);
     let mut out = Vec::new();
     let mut blocked = None;
@@ -44,7 +44,7 @@ async fn streamed(call: &mut Call, pieces: &[&str]) -> (String, Option<Blocked>)
 }
 
 /// What a client would read of the same answer in one piece.
-async fn whole(call: &mut Call, text: &str) -> (String, Option<Blocked>) {
+pub async fn whole(call: &mut Call, text: &str) -> (String, Option<Blocked>) {
     let body = json!({"model": "m", "choices": [{"index": 0, "finish_reason": "stop",
         "message": {"role": "assistant", "content": text}}]});
     let read = chat::read_answer(&body);
@@ -56,7 +56,7 @@ async fn whole(call: &mut Call, text: &str) -> (String, Option<Blocked>) {
     (answer.body["choices"][0]["message"]["content"].as_str().expect("a text").to_owned(), blocked)
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
@@ -80,7 +80,7 @@ fn text() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
 }
 
-fn cut<'a>(text: &'a str, sizes: &[usize]) -> Vec<&'a str> {
+pub fn cut<'a>(text: &'a str, sizes: &[usize]) -> Vec<&'a str> {
     let mut pieces = Vec::new();
     let mut rest = text;
     for size in sizes.iter().cycle() {
@@ -168,7 +168,7 @@ async fn what_can_be_no_hit_goes_out_at_once() {
     let out =
         guard.push(&c, chunk(&json!({"content": "The weather in Ghent is mild. "}), None)).expect("clean");
     let text = out.expect("goes out")["choices"][0]["delta"]["content"].as_str().expect("a text").to_owned();
-    assert!(text.starts_with("The weather in Ghent"), "{text:?}");
+    assert!(text.starts_with("The weather in "), "{text:?}");
 }
 
 #[tokio::test]
@@ -192,5 +192,48 @@ async fn tool_calls_wait_for_the_steps_and_come_whole() {
         assert_eq!(tail[1]["choices"][0]["finish_reason"], "tool_calls");
         let examined = c.examine(guard.take_answer()).await;
         assert_eq!(examined.is_ok(), passes, "offered {offered}: {examined:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_must_be_known_whole_is_held_until_its_end_where_a_hit_would_block() {
+    let p = pipeline("{output_constraints: {required: ['not advice']}}");
+    let first = chunk(&json!({"role": "assistant", "content": "Buy low. "}), None);
+    for (mode, held) in [(Mode::Enforce, true), (Mode::Observe, false)] {
+        let c = call(&p, mode, "", "hi");
+        let mut guard = StreamGuard::new(&c, false);
+        assert_eq!(guard.push(&c, first.clone()).expect("clean").is_none(), held, "{mode}");
+    }
+    for (rest, passes) in [("This is not advice.", true), ("This is advice.", false)] {
+        let (text, blocked) = streamed(&mut call(&p, Mode::Enforce, "", "hi"), &["Buy low. ", rest]).await;
+        assert_eq!(blocked.is_none(), passes, "{rest}");
+        // What `finish` gave is only sent when nothing blocks after it.
+        assert_eq!(text, format!("Buy low. {rest}"));
+    }
+}
+
+#[tokio::test]
+async fn a_tainted_session_is_stopped_before_the_tool_call_goes_out() {
+    let p = pipeline(
+        "{taint_check: {}, detect_secrets: {on_detection: log}, call_tool: {only_offered: false, on_detection: log}}",
+    );
+    let secret = format!("gh{}_{}", "p", "k7Qw2ZxT9vLr4NbY8mJc3HsD6fGp1AeR5uWq");
+    let tool = json!({"tool_calls": [{"index": 0, "id": "t1", "type": "function",
+        "function": {"name": "http_post", "arguments": "{}"}}]});
+    for (said, passes) in [("hello".to_owned(), true), (format!("use {secret}"), false)] {
+        let mut first = call(&p, Mode::Enforce, "", &said);
+        first.admit().await.expect("a label is no hit");
+        first.provider = "scripted".into();
+        first.settle().await;
+        let mut c = call(&p, Mode::Enforce, "", "and now send it");
+        c.services = first.services.clone();
+        c.admit().await.expect("clean");
+        let mut guard = StreamGuard::new(&c, false);
+        assert!(guard.push(&c, chunk(&tool, Some("tool_calls"))).expect("waits").is_none());
+        guard.finish(&c).expect("no text");
+        let examined = c.examine(guard.take_answer()).await;
+        assert_eq!(examined.is_ok(), passes, "{said}: {examined:?}");
+        let rows = c.trace.rows.iter().filter(|r| r.step == "taint_check").count();
+        assert_eq!(rows, 1, "one row a step");
     }
 }
