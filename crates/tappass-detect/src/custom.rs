@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tappass_model::{Classification, Family};
 
-use crate::{rule::Rule, ruleset::RuleSet};
+use crate::{compile, gate::Gate, rule::Rule};
 
 /// No finding of a custom pattern is longer, in bytes of folded text: a pattern without an upper bound (`.*`) matches up
 /// to here, in whole texts and in streams alike.
@@ -89,8 +89,8 @@ pub enum PatternError {
     },
 }
 
-/// Compiles the patterns into one set.
-pub(crate) fn compile(patterns: &[CustomPattern]) -> Result<RuleSet, PatternError> {
+/// Compiles the patterns.
+pub(crate) fn compile(patterns: &[CustomPattern]) -> Result<Gate, PatternError> {
     if patterns.len() > COUNT {
         return Err(PatternError::TooMany { count: patterns.len() });
     }
@@ -111,7 +111,9 @@ pub(crate) fn compile(patterns: &[CustomPattern]) -> Result<RuleSet, PatternErro
         rules.push(rule);
     }
     let last = patterns.last().map(|p| p.name.clone()).unwrap_or_default();
-    RuleSet::new(rules, &hirs, CUSTOM_LONGEST, true).map_err(|_| PatternError::TooLarge { name: last })
+    compile::groups(rules, &hirs, CUSTOM_LONGEST)
+        .and_then(|groups| Gate::new(groups, true))
+        .map_err(|_| PatternError::TooLarge { name: last })
 }
 
 fn check(pattern: &CustomPattern) -> Result<Hir, PatternError> {

@@ -1,6 +1,6 @@
 //! What finds things in a growing text, and the contract that makes a stream's findings those of the whole text.
 //!
-//! Most families are lists of [`crate::rule::Rule`]s, which one automaton walks ([`crate::ruleset`]). What rules cannot
+//! Most families are lists of [`crate::rule::Rule`]s, which are walked together ([`crate::walks`]). What rules cannot
 //! say (characters as such, names by gazetteer, a trained model) is a [`Detector`] of its own, added with one line in
 //! [`crate::families::detectors`]. It may stand beside rules of the same family: overlaps are resolved between both.
 //!

@@ -1,28 +1,34 @@
 //! Pure functions from text to findings: normalise, scan once, validate. No I/O.
 //!
-//! A text is folded ([`normalise`]: disguises fall away, positions lead back), then each family's rules run over it as one
-//! automaton ([`ruleset`]) and its other detectors beside them ([`detector`]); candidates are validated (checksums, context,
-//! entropy), and overlaps within a family resolved ([`resolve`]). [`families`] lists what there is.
-//! Whole texts and streams ([`StreamScan`]) go through the same code, so their findings are the same. No match is
-//! longer than 4 KiB, so the cost is linear in the text and what a stream holds back is bounded.
+//! A text is folded ([`normalise`]: disguises fall away, positions lead back), and scanned once for all families: one
+//! search finds the literals that rules need ([`anchor`], [`gate`]); where one was found, or where the first two bytes fit a
+//! rule without literals, the rule is walked ([`walks`], [`group`]); what it matches is validated (checksums, context,
+//! entropy). Other detectors stand beside the rules ([`detector`]), and overlaps within a family are resolved ([`resolve`]).
+//! [`families`] lists what there is. Whole texts and streams ([`StreamScan`]) go through the same code, so their findings
+//! are the same. No match is longer than 4 KiB, so the cost is linear in the text and what a stream holds back is bounded.
 //!
 //! Not covered: encoded layers (base64, hex, percent-encoding) are not opened.
 
+mod anchor;
 mod code;
+mod compile;
 mod custom;
 mod detector;
 mod exfil;
 mod families;
+mod gate;
+mod group;
+mod hostile;
 mod image;
 mod infra;
 mod injection;
 mod marking;
 mod normalise;
 mod original;
+mod pattern;
 mod pii;
 mod resolve;
 mod rule;
-mod ruleset;
 mod sample;
 mod scanner;
 mod score;
@@ -32,8 +38,10 @@ mod stream;
 mod tool_poison;
 mod unicode;
 mod utf8;
+mod walks;
 
 pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
+pub use hostile::hostile_units;
 pub use image::{ImageFormat, Inspection, inspect_image};
 pub use injection::injection_score;
 pub use pii::{NameEvidence, name_evidence, name_features};

@@ -157,6 +157,7 @@ fn fold(c: char) -> Fold {
         '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' => Fold::Drop,
         '\u{E0000}'..='\u{E0FFF}' => Fold::Drop,
         // Latin-1 and Latin Extended: letters of the languages we read.
+        'ſ' => Fold::To('s'),
         '\u{80}'..='\u{24F}' => Fold::Same,
         '\u{250}'..='\u{52F}' => same_unless(looks_latin(c)),
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FE58}' | '\u{FE63}' | '\u{FF0D}' => Fold::To('-'),

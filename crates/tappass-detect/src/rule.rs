@@ -1,6 +1,6 @@
 //! A rule: what a kind of finding looks like, and how a candidate is judged.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
 
 use tappass_model::Family;
 
@@ -33,6 +33,8 @@ pub(crate) struct Hit<'t> {
     pub(crate) whole: &'t str,
     /// Up to [`CONTEXT`] bytes before the whole match.
     pub(crate) before: &'t str,
+    /// The same in lower case, once someone asks for words in it.
+    pub(crate) words: &'t OnceCell<Words>,
     /// Up to `Rule::after` bytes after it.
     pub(crate) after: &'t str,
     /// The rule's score.
@@ -78,16 +80,12 @@ impl Rule {
 impl Hit<'_> {
     /// Whether one of the words stands before the candidate (or in its own lead-in).
     pub(crate) fn near(&self, words: &[&str]) -> bool {
-        mentions(self.before, words)
+        self.words.get_or_init(|| Words::of(self.before)).has(words, usize::MAX)
     }
 
     /// The same within the last 40 bytes: a label rather than a topic.
     pub(crate) fn close(&self, words: &[&str]) -> bool {
-        let mut from = self.before.len().saturating_sub(40);
-        while !self.before.is_char_boundary(from) {
-            from += 1;
-        }
-        mentions(&self.before[from..], words)
+        self.words.get_or_init(|| Words::of(self.before)).has(words, 40)
     }
 
     /// The digits of the value.
@@ -118,17 +116,55 @@ impl Hit<'_> {
 
 /// Whether `text` has one of `words` (lower case): long ones anywhere, short ones (up to four letters) as words.
 pub(crate) fn mentions(text: &str, words: &[&str]) -> bool {
-    if !text.bytes().any(|b| b.is_ascii_alphabetic()) {
-        return false;
+    Words::of(text).has(words, usize::MAX)
+}
+
+/// A text to look for words in, whatever their case.
+#[derive(Debug)]
+pub(crate) struct Words {
+    lower: String,
+    /// A bit for each two bytes that follow each other (five bits of each): most words are told apart by their first two.
+    pairs: [u64; 16],
+}
+
+impl Words {
+    pub(crate) fn of(text: &str) -> Self {
+        let lower = if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() };
+        let mut pairs = [0; 16];
+        for pair in lower.as_bytes().windows(2) {
+            let (slot, bit) = Self::pair(pair[0], pair[1]);
+            pairs[slot] |= bit;
+        }
+        Self { lower, pairs }
     }
-    let lower = text.to_lowercase();
-    words.iter().any(|word| {
-        lower.match_indices(word).any(|(at, _)| {
-            word.len() > 4
-                || (!lower[..at].chars().next_back().is_some_and(char::is_alphanumeric)
-                    && !lower[at + word.len()..].chars().next().is_some_and(char::is_alphanumeric))
+
+    const fn pair(first: u8, second: u8) -> (usize, u64) {
+        let both = (first as usize & 31) << 5 | (second as usize & 31);
+        (both >> 6, 1 << (both & 63))
+    }
+
+    /// Whether one of `words` stands within the last `most` bytes.
+    fn has(&self, words: &[&str], most: usize) -> bool {
+        let mut from = self.lower.len().saturating_sub(most);
+        while !self.lower.is_char_boundary(from) {
+            from += 1;
+        }
+        let lower = &self.lower[from..];
+        let alphanumeric = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        words.iter().any(|word| {
+            if let [first, second, ..] = word.as_bytes() {
+                let (slot, bit) = Self::pair(*first, *second);
+                if self.pairs[slot] & bit == 0 {
+                    return false;
+                }
+            }
+            lower.match_indices(word).any(|(at, _)| {
+                word.len() > 4
+                    || (!alphanumeric(lower[..at].chars().next_back())
+                        && !alphanumeric(lower[at + word.len()..].chars().next()))
+            })
         })
-    })
+    }
 }
 
 /// The ASCII digits of a value, at most forty.

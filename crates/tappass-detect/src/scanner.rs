@@ -1,18 +1,17 @@
 //! The scanner: which families run, and the scan of a whole text.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tappass_model::{Classification, Family, Match};
 
 use crate::{
+    compile,
     custom::{self, CustomPattern, PatternError},
-    families::{self, LONGEST},
-    ruleset::{RuleSet, Walks},
+    families,
+    gate::Gate,
     sample::min_classification,
     stream::{Source, StreamScan},
+    walks::Walks,
 };
 
 /// What a scan runs.
@@ -20,15 +19,15 @@ use crate::{
 pub(crate) struct Plan {
     /// The families that have detectors of their own.
     families: Vec<Family>,
-    /// The rules of each family that has some; those of the configuration last.
-    sets: Vec<Arc<RuleSet>>,
+    /// The rules: the built-in ones and those of the configuration.
+    gates: Vec<(Vec<Family>, Arc<Gate>)>,
 }
 
 impl Plan {
     /// All detectors, new for one text.
     pub(crate) fn sources(&self) -> Vec<Source> {
         let rules =
-            self.sets.iter().map(|set| Source::new(&set.families, Box::new(Walks::new(Arc::clone(set)))));
+            self.gates.iter().map(|(families, gate)| Source::new(families, Box::new(Walks::new(gate))));
         let by_hand = self.families.iter().flat_map(|family| {
             families::detectors(*family).into_iter().map(|detector| Source::new(&[*family], detector))
         });
@@ -46,7 +45,7 @@ pub struct Scanner {
 
 impl std::fmt::Debug for Scanner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scanner").field("rule_sets", &self.plan.sets.len()).finish_non_exhaustive()
+        f.debug_struct("Scanner").field("gates", &self.plan.gates.len()).finish_non_exhaustive()
     }
 }
 
@@ -60,13 +59,16 @@ impl Scanner {
         let mut families = families.to_vec();
         families.sort_unstable();
         families.dedup();
-        let mut sets: Vec<_> = families.iter().filter_map(|family| built_in(*family)).collect();
+        let mut gates = Vec::new();
+        if let Some(gate) = compile::built_in(&families) {
+            gates.push((families.clone(), gate));
+        }
         if !custom.is_empty() {
-            sets.push(Arc::new(custom::compile(custom)?));
+            gates.push((vec![Family::Custom], Arc::new(custom::compile(custom)?)));
         }
         families.retain(|family| !families::detectors(*family).is_empty());
         let levels = custom.iter().filter_map(|p| Some((p.name.clone(), p.level?))).collect();
-        Ok(Self { plan: Arc::new(Plan { families, sets }), levels: Arc::new(levels) })
+        Ok(Self { plan: Arc::new(Plan { families, gates }), levels: Arc::new(levels) })
     }
 
     /// The least classification of a text with this finding: [`min_classification`], or a custom pattern's own level.
@@ -88,21 +90,6 @@ impl Scanner {
     pub fn stream(&self) -> StreamScan {
         StreamScan::new(&self.plan)
     }
-}
-
-/// The rules of a family, compiled once per process.
-fn built_in(family: Family) -> Option<Arc<RuleSet>> {
-    type Compiled = HashMap<Family, Option<Arc<RuleSet>>>;
-    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    let compile = || {
-        let rules = families::rules(family);
-        let parse = |regex: &str| regex_syntax::parse(regex).expect("built-in rules parse: tested");
-        let hirs: Vec<_> = rules.iter().map(|rule| parse(&rule.regex)).collect();
-        let set = || RuleSet::new(rules, &hirs, LONGEST, false).expect("built-in rules compile: tested");
-        (!hirs.is_empty()).then(|| Arc::new(set()))
-    };
-    compiled.entry(family).or_insert_with(compile).clone()
 }
 
 #[cfg(test)]

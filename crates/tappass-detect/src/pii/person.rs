@@ -1,7 +1,7 @@
 //! Names of persons: runs of capitalised words, judged by a logistic model over what the words are known as and what
 //! stands around them. The weights (`data/person.txt`, one readable line each) are trained by `tools/pii`.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{borrow::Cow, cell::OnceCell, sync::LazyLock};
 
 use tappass_model::Family;
 
@@ -480,8 +480,8 @@ pub fn name_evidence(text: &str) -> Vec<NameEvidence> {
                 .last();
             let (from, to) = (from.unwrap_or(start), to.unwrap_or(end));
             let value = &view[start..end];
-            let hit =
-                Hit { value, whole: value, before: &view[from..start], after: &view[end..to], score: 0.8 };
+            let (before, after, words) = (&view[from..start], &view[end..to], &OnceCell::new());
+            let hit = Hit { value, whole: value, before, words, after, score: 0.8 };
             let mut features_ = Vec::new();
             if features(&hit, |feature| features_.push((name(feature), WEIGHTS[feature]))) {
                 let log_odds = features_.iter().map(|(_, weight)| weight).sum();

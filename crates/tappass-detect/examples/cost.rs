@@ -1,0 +1,92 @@
+//! What the scan costs: microseconds per KB by family and length, and on texts made to cost much.
+//!
+//! `cargo run --release -p tappass-detect --example cost [-- families|lengths|hostile]`
+
+#![expect(clippy::print_stdout, reason = "what it is for")]
+
+use std::time::{Duration, Instant};
+
+use tappass_detect::{Scanner, hostile_units};
+use tappass_model::Family;
+
+/// Ordinary prose with what occurs in it: names, numbers, a date, punctuation.
+const PROSE: &str = include_str!("prose.txt");
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    let all = scanner(&Family::ALL);
+    if wants("families") {
+        println!("Per family, 1 KB of prose      µs/KB");
+        for family in Family::ALL {
+            let scanner = scanner(&[family]);
+            println!("  {:<26} {:>8.1}", format!("{family:?}"), cost(&scanner, &prose(1 << 10)));
+        }
+        println!("  {:<26} {:>8.1}", "all together", cost(&all, &prose(1 << 10)));
+    }
+    if wants("lengths") {
+        println!("\nAll families, prose of          µs/KB");
+        for shift in [10, 12, 14, 16, 18, 20] {
+            println!("  {:<26} {:>8.1}", format!("{} KB", 1 << (shift - 10)), cost(&all, &prose(1 << shift)));
+        }
+    }
+    if wants("hostile") {
+        let mut worst: Vec<(f64, String, String)> = hostile_units()
+            .into_iter()
+            .map(|(name, unit)| {
+                let text = repeated(&unit, 32 << 10);
+                ((0..3).map(|_| once(&all, &text)).fold(f64::INFINITY, f64::min), name, unit)
+            })
+            .collect();
+        worst.sort_by(|a, b| b.0.total_cmp(&a.0));
+        println!("\n{} hostile texts, 32 KB each; the costliest:   µs/KB", worst.len());
+        for (us, name, unit) in worst.iter().take(30) {
+            println!("  {:<40} {us:>8.0}  {}", name, unit.escape_debug().take(60).collect::<String>());
+        }
+        let middle = worst.get(worst.len() / 2).map_or(0.0, |w| w.0);
+        println!("  {:<40} {middle:>8.0}", "the median");
+        if let Some((_, name, unit)) = worst.first() {
+            for shift in [16, 18, 20] {
+                let text = repeated(unit, 1 << shift);
+                println!("  {:<40} {:>8.0}", format!("{name}, {} KB", text.len() >> 10), once(&all, &text));
+            }
+        }
+    }
+}
+
+fn scanner(families: &[Family]) -> Scanner {
+    Scanner::new(families, &[]).expect("no custom patterns")
+}
+
+fn prose(len: usize) -> String {
+    let mut text = PROSE.repeat(len / PROSE.len() + 1);
+    while !text.is_char_boundary(len) {
+        text.push(' ');
+    }
+    text.truncate(len);
+    text
+}
+
+fn repeated(unit: &str, len: usize) -> String {
+    unit.repeat(len / unit.len() + 1)
+}
+
+/// The least of many scans, microseconds per KB: what else the machine does adds to the others.
+fn cost(scanner: &Scanner, text: &str) -> f64 {
+    let until = Instant::now() + Duration::from_millis(300);
+    let mut least = f64::INFINITY;
+    let mut count = 0;
+    while count < 5 || Instant::now() < until {
+        least = least.min(once(scanner, text));
+        count += 1;
+    }
+    least
+}
+
+fn once(scanner: &Scanner, text: &str) -> f64 {
+    let start = Instant::now();
+    let found = scanner.scan(text);
+    let us = start.elapsed().as_secs_f64() * 1e6;
+    std::hint::black_box(found);
+    us / (text.len() as f64 / 1024.0)
+}

@@ -1,0 +1,75 @@
+//! From rules to what is walked: patterns, their anchors, groups, the gate.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use regex_syntax::hir::Hir;
+use tappass_model::Family;
+
+use crate::{
+    anchor::{self, Anchor},
+    families::{self, LONGEST},
+    gate::Gate,
+    group::Group,
+    pattern::{self, Pattern},
+    rule::Rule,
+};
+
+/// An anchor at the very start with few literals: patterns that have such ones never get in each other's way, so they
+/// share an automaton.
+const FEW: usize = 4;
+
+/// The gate of the built-in rules of some families (sorted); made once per process. `None`: they have none.
+pub(crate) fn built_in(families: &[Family]) -> Option<Arc<Gate>> {
+    type Gates = HashMap<Vec<Family>, Option<Arc<Gate>>>;
+    type Groups = HashMap<Family, Vec<Arc<Group>>>;
+    static COMPILED: LazyLock<Mutex<(Gates, Groups)>> = LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (gates, groups) = &mut *compiled;
+    let gate = gates.entry(families.to_vec()).or_insert_with(|| {
+        let all: Vec<Arc<Group>> = families
+            .iter()
+            .flat_map(|family| groups.entry(*family).or_insert_with(|| family_groups(*family)).clone())
+            .collect();
+        let gate = || Gate::new(all.clone(), false).expect("built-in rules compile: tested");
+        (!all.is_empty()).then(|| Arc::new(gate()))
+    });
+    gate.clone()
+}
+
+fn family_groups(family: Family) -> Vec<Arc<Group>> {
+    let rules = families::rules(family);
+    let parse = |rule: &Rule| regex_syntax::parse(&rule.regex).expect("built-in rules parse: tested");
+    let hirs: Vec<Hir> = rules.iter().map(parse).collect();
+    groups(rules, &hirs, LONGEST).expect("built-in rules compile: tested")
+}
+
+/// The groups of rules, whose expressions come parsed: `hirs[i]` is that of `rules[i]`.
+///
+/// Patterns that share an automaton cost one walk for all; those that go through ordinary words would multiply its states,
+/// so they get automata of their own.
+pub(crate) fn groups(rules: Vec<Rule>, hirs: &[Hir], longest: usize) -> Result<Vec<Arc<Group>>, String> {
+    type Members = Vec<(usize, Pattern, Option<Anchor>)>;
+    let rules = Arc::new(rules);
+    let (mut keys, mut codes, mut own): (Members, Members, Vec<Members>) = Default::default();
+    for (index, hir) in hirs.iter().enumerate() {
+        for pattern in pattern::split(hir) {
+            let anchor = anchor::of(&pattern.hir);
+            let few = anchor.as_ref().is_some_and(|found| found.reach == 0 && found.literals.len() <= FEW);
+            let small = anchor.is_none() && pattern.small();
+            let members = if few {
+                &mut keys
+            } else if small {
+                &mut codes
+            } else {
+                own.push(Vec::new());
+                own.last_mut().unwrap_or(&mut codes)
+            };
+            members.push((index, pattern, anchor));
+        }
+    }
+    own.extend([keys, codes].into_iter().filter(|members| !members.is_empty()));
+    own.into_iter().map(|members| Group::new(&rules, members, longest).map(Arc::new)).collect()
+}

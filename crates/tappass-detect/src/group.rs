@@ -1,0 +1,322 @@
+//! A few rules as one automaton, and the walk.
+//!
+//! A walk starts at one position and follows the text through a lazily built DFA until no pattern can go on (the state is
+//! dead) or the text ends. The walk is the only definition of what a candidate is, for whole texts and for streams: a start
+//! whose walk died is settled; one whose walk reached the end of the text so far is still open. Which starts are walked at
+//! all is [`crate::gate`]'s business, and makes no difference to what is found.
+
+use std::{cell::OnceCell, sync::Arc};
+
+use regex_automata::{
+    Anchored, Input, MatchKind,
+    hybrid::dfa::{Cache, DFA},
+    meta,
+    nfa::thompson,
+};
+use regex_syntax::hir::{Hir, Look};
+use tappass_model::Match;
+
+use crate::{
+    anchor::Anchor,
+    detector::View,
+    pattern::{Pattern, Tail},
+    rule::{CONTEXT, Hit, Rule, Words, is_word},
+};
+
+/// Ends that are judged per rule and start: the longest ones, from the longest down.
+const ENDS: usize = 8;
+/// The same of ends within a tail.
+const TAIL_ENDS: usize = 3;
+/// Memory for one thread's automaton states of one group, bytes.
+const CACHE: usize = 1 << 20;
+
+/// Patterns that are walked together.
+pub(crate) struct Group {
+    rules: Arc<Vec<Rule>>,
+    patterns: Vec<Walked>,
+    dfa: DFA,
+    /// Walks give up after so many bytes: no match is longer.
+    longest: usize,
+    /// Of each pattern; or none, when one has none.
+    pub(crate) anchors: Vec<Anchor>,
+}
+
+/// One pattern of a group.
+struct Walked {
+    /// The rule it belongs to.
+    rule: usize,
+    tail: Option<Tail>,
+    /// Finds what is reported (group `v` or `w`) in what was walked.
+    value: Option<meta::Regex>,
+}
+
+impl Group {
+    /// Compiles patterns; each comes with the index of its rule.
+    pub(crate) fn new(
+        rules: &Arc<Vec<Rule>>,
+        patterns: Vec<(usize, Pattern, Option<Anchor>)>,
+        longest: usize,
+    ) -> Result<Self, String> {
+        let hirs: Vec<&Hir> = patterns.iter().map(|(_, pattern, _)| &pattern.hir).collect();
+        let nfa = thompson::Compiler::new()
+            .configure(thompson::Config::new().nfa_size_limit(Some(64 << 20)).shrink(false))
+            .build_many_from_hir(&hirs)
+            .map_err(|e| e.to_string())?;
+        let config =
+            DFA::config().match_kind(MatchKind::All).cache_capacity(CACHE).skip_cache_capacity_check(true);
+        let dfa = DFA::builder().configure(config).build_from_nfa(nfa).map_err(|e| e.to_string())?;
+        let anchors: Option<Vec<Anchor>> = patterns.iter().map(|(_, _, anchor)| anchor.clone()).collect();
+        let patterns = patterns
+            .into_iter()
+            .map(|(rule, pattern, _)| {
+                let named = rules[rule].regex.contains("(?<v>");
+                let value = named.then(|| value(&pattern.hir)).transpose()?;
+                Ok(Walked { rule, tail: pattern.tail, value })
+            })
+            .collect::<Result<_, String>>()?;
+        let rules = Arc::clone(rules);
+        let anchors = anchors.unwrap_or_default();
+        Ok(Self { rules, patterns, dfa, longest, anchors })
+    }
+
+    /// A walker over one text, with the states that earlier walks of this thread have built.
+    pub(crate) fn walker<'g>(&'g self, scratch: &'g mut Scratch) -> Walker<'g> {
+        scratch.runs.clear();
+        scratch.runs.resize(self.patterns.len(), (0, 0));
+        let cache = scratch.cache.get_or_insert_with(|| self.dfa.create_cache());
+        Walker {
+            group: self,
+            cache,
+            ends: &mut scratch.ends,
+            tries: &mut scratch.tries,
+            runs: &mut scratch.runs,
+        }
+    }
+
+    /// A number for each byte: equal when no pattern tells two bytes apart.
+    pub(crate) fn class(&self, byte: u8) -> u8 {
+        self.dfa.byte_classes().get(byte)
+    }
+
+    /// The bytes among `bytes` with which a match may begin, in pairs.
+    pub(crate) fn pairs(&self, bytes: &[u8], mut fits: impl FnMut(u8, u8)) -> Result<(), String> {
+        let dfa = &self.dfa;
+        let mut cache = dfa.create_cache();
+        let mut seen = Vec::new();
+        // What stands before a start can matter to it: nothing, a line's end, a word, anything else.
+        for before in ["", "\n", "\r", "a", " ", "é"] {
+            let input = Input::new(before).range(before.len()..).anchored(Anchored::Yes);
+            let start = dfa.start_state_forward(&mut cache, &input).map_err(|e| e.to_string())?;
+            if seen.contains(&start) {
+                continue;
+            }
+            seen.push(start);
+            for first in bytes {
+                let next = dfa.next_state(&mut cache, start, *first).map_err(|e| e.to_string())?;
+                for second in bytes.iter().filter(|_| !next.is_dead()) {
+                    let state = dfa.next_state(&mut cache, next, *second).map_err(|e| e.to_string())?;
+                    if !state.is_dead() {
+                        fits(*first, *second);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The expression of a pattern, to be matched from end to end with its groups.
+fn value(hir: &Hir) -> Result<meta::Regex, String> {
+    let whole = Hir::concat(vec![Hir::look(Look::Start), hir.clone(), Hir::look(Look::End)]);
+    meta::Regex::builder().build_from_hir(&whole).map_err(|e| e.to_string())
+}
+
+/// What walks of one group need beside it; kept from text to text.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    cache: Option<Cache>,
+    /// (pattern, end) of the current walk, in the order they were met.
+    ends: Vec<(usize, usize)>,
+    tries: Vec<Try>,
+    /// The run of each pattern's tail that was read last: where it was entered, and where it ends.
+    runs: Vec<(usize, usize)>,
+}
+
+/// [`Scratch`] at work on a group.
+pub(crate) struct Walker<'g> {
+    group: &'g Group,
+    cache: &'g mut Cache,
+    ends: &'g mut Vec<(usize, usize)>,
+    tries: &'g mut Vec<Try>,
+    runs: &'g mut Vec<(usize, usize)>,
+}
+
+/// A possible end of a match.
+#[derive(Clone, Copy)]
+struct Try {
+    pattern: usize,
+    /// Where the walked part ends.
+    base: usize,
+    end: usize,
+}
+
+impl Walker<'_> {
+    /// Walks from the absolute position `start`; puts what it found into `found`. False: the start is still open.
+    pub(crate) fn walk(&mut self, view: View<'_>, start: usize, found: &mut Vec<Match>) -> bool {
+        self.ends.clear();
+        if !self.run(view, start) {
+            return false;
+        }
+        if self.ends.is_empty() {
+            return true;
+        }
+        self.tries.clear();
+        for at in 0..self.ends.len() {
+            if !self.extend(view, start, self.ends[at]) {
+                return false;
+            }
+        }
+        let group = self.group;
+        let rule = |t: &Try| group.patterns[t.pattern].rule;
+        let waits = |t: &Try| t.end + group.rules[rule(t)].after > view.end();
+        if !view.last && self.tries.iter().any(waits) {
+            return false;
+        }
+        self.tries.sort_unstable_by_key(|t| (rule(t), usize::MAX - t.end, t.base, t.pattern));
+        let words = OnceCell::new();
+        for same in self.tries.chunk_by(|a, b| rule(a) == rule(b)) {
+            found.extend(same.iter().take(ENDS).find_map(|t| group.judge(view, start, *t, &words)));
+        }
+        true
+    }
+
+    /// Follows the automaton; collects the ends. False: it was still alive where the text so far ends.
+    fn run(&mut self, view: View<'_>, start: usize) -> bool {
+        const SURE: &str = "no quit bytes and no give-up are configured";
+        let (dfa, cache) = (&self.group.dfa, &mut *self.cache);
+        let bytes = view.text.as_bytes();
+        let from = start - view.base;
+        let input = Input::new(bytes).range(from..).anchored(Anchored::Yes);
+        let mut state = dfa.start_state_forward(cache, &input).expect(SURE);
+        // One byte more than the longest match: the automaton reports a match when it has seen what follows.
+        let limit = bytes.len().min(from + self.group.longest + 1);
+        for (at, byte) in bytes.iter().enumerate().take(limit).skip(from) {
+            state = dfa.next_state(cache, state, *byte).expect(SURE);
+            if state.is_tagged() {
+                if state.is_dead() {
+                    return true;
+                }
+                if state.is_match() {
+                    for i in 0..dfa.match_len(cache, state) {
+                        self.ends.push((dfa.match_pattern(cache, state, i).as_usize(), view.base + at));
+                    }
+                }
+            }
+        }
+        if limit < bytes.len() {
+            return true;
+        }
+        if view.last {
+            state = dfa.next_eoi_state(cache, state).expect(SURE);
+            if state.is_match() {
+                for i in 0..dfa.match_len(cache, state) {
+                    self.ends.push((dfa.match_pattern(cache, state, i).as_usize(), view.base + limit));
+                }
+            }
+        }
+        view.last
+    }
+
+    /// Adds the ends that an end of the walked part stands for. False: its tail reaches the end of the text so far.
+    fn extend(&mut self, view: View<'_>, start: usize, (pattern, base): (usize, usize)) -> bool {
+        let walked = &self.group.patterns[pattern];
+        let open = self.group.rules[walked.rule].open;
+        let Some(tail) = &walked.tail else {
+            if open || !cuts_word(view, base) {
+                self.tries.push(Try { pattern, base, end: base });
+            }
+            return true;
+        };
+        let most = base.saturating_add(tail.most).min(start + self.group.longest);
+        let end = self.run_end(view, tail, pattern, base);
+        if end == view.end() && !view.last && end < most {
+            return false;
+        }
+        let mut left = TAIL_ENDS;
+        for end in (base..=end.min(most)).rev().take(64) {
+            if open || !cuts_word(view, end) {
+                self.tries.push(Try { pattern, base, end });
+                left -= 1;
+                if left == 0 {
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    /// Where the run of the tail's characters that begins at `base` ends, as far as the text goes.
+    fn run_end(&mut self, view: View<'_>, tail: &Tail, pattern: usize, base: usize) -> usize {
+        let (from, to) = self.runs[pattern];
+        if (from..to).contains(&base) {
+            return to;
+        }
+        let rest = &view.text.as_bytes()[base - view.base..];
+        let to = base + rest.iter().position(|b| !tail.has(*b)).unwrap_or(rest.len());
+        self.runs[pattern] = (base, to);
+        to
+    }
+}
+
+/// Whether a word goes on over the absolute position `at`.
+fn cuts_word(view: View<'_>, at: usize) -> bool {
+    let at = at - view.base;
+    view.text.is_char_boundary(at)
+        && view.text[..at].chars().next_back().is_some_and(is_word)
+        && view.text[at..].chars().next().is_some_and(is_word)
+}
+
+impl Group {
+    /// The finding that a possible end makes, if it makes one. `words`: those before `start`.
+    fn judge(&self, view: View<'_>, start: usize, t: Try, words: &OnceCell<Words>) -> Option<Match> {
+        let Walked { rule, value, .. } = &self.patterns[t.pattern];
+        let rule = &self.rules[*rule];
+        let (from, base, to) = (start - view.base, t.base - view.base, t.end - view.base);
+        let whole = &view.text[from..to];
+        let before = &view.text[ceil(view.text, from.saturating_sub(CONTEXT))..from];
+        let after = &view.text[to..floor(view.text, (to + rule.after).min(view.text.len()))];
+        let hit = Hit { value: whole, whole, before, words, after, score: rule.score };
+        if !rule.near.is_empty() && !hit.near(rule.near) {
+            return None;
+        }
+        let value = match value {
+            Some(regex) => {
+                let mut groups = regex.create_captures();
+                regex.captures(&view.text[from..base], &mut groups);
+                let span = groups.get_group_by_name("v").or_else(|| groups.get_group_by_name("w"))?;
+                // The value goes on into the tail when it is the last thing.
+                span.start..if span.end == base - from { whole.len() } else { span.end }
+            }
+            None => 0..whole.len(),
+        };
+        let score = (rule.check)(&Hit { value: &whole[value.clone()], ..hit })?;
+        let (family, kind) = (rule.family, rule.kind.clone());
+        Some(Match { family, kind, start: start + value.start, end: start + value.end, score })
+    }
+}
+
+/// The first character boundary at or after `at`.
+fn ceil(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The last character boundary at or before `at`.
+fn floor(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}

@@ -1,0 +1,142 @@
+//! Patterns: the parts of a rule's expression that are walked.
+//!
+//! Alternatives at the top are patterns of their own. A last repetition of a class (`[A-Za-z0-9]{36,255}`) is walked only
+//! as far as it must be; the rest, its **tail**, is read off the text at once and shared by all matches that end in the
+//! same run of characters. That keeps the automata small and walks short, however long a match may be.
+
+use regex_automata::nfa::thompson;
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+
+/// A tail shorter than this is walked like anything else.
+const WORTH_IT: u32 = 8;
+/// Most patterns of one rule; beyond them alternatives stay together.
+const MOST: usize = 12;
+
+/// One alternative of a rule.
+pub(crate) struct Pattern {
+    /// What is walked.
+    pub(crate) hir: Hir,
+    pub(crate) tail: Option<Tail>,
+}
+
+impl Pattern {
+    /// Made of a few classes, as numbers and codes are.
+    pub(crate) fn small(&self) -> bool {
+        const STATES: usize = 150;
+        let config = thompson::Config::new().nfa_size_limit(Some(1 << 16));
+        let nfa = thompson::Compiler::new().configure(config).build_from_hir(&self.hir);
+        nfa.is_ok_and(|nfa| nfa.states().len() <= STATES)
+    }
+}
+
+/// What a match may go on with.
+pub(crate) struct Tail {
+    /// The ASCII characters it consists of, a bit each.
+    class: u128,
+    /// At most so many.
+    pub(crate) most: usize,
+}
+
+impl Tail {
+    pub(crate) const fn has(&self, byte: u8) -> bool {
+        byte < 128 && self.class >> byte & 1 == 1
+    }
+}
+
+/// The patterns of an expression.
+pub(crate) fn split(hir: &Hir) -> Vec<Pattern> {
+    let mut all = Vec::new();
+    alternatives(hir, &mut all);
+    if all.len() > MOST {
+        all = vec![hir.clone()];
+    }
+    all.iter().map(pattern).collect()
+}
+
+/// The alternatives at the top, and those a concatenation ends in.
+fn alternatives(hir: &Hir, out: &mut Vec<Hir>) {
+    match hir.kind() {
+        HirKind::Alternation(parts) => parts.iter().for_each(|part| alternatives(part, out)),
+        HirKind::Concat(parts) => match parts.split_last() {
+            Some((last, rest)) if matches!(last.kind(), HirKind::Alternation(_)) => {
+                let mut ends = Vec::new();
+                alternatives(last, &mut ends);
+                let joined = |end: Hir| Hir::concat(rest.iter().cloned().chain([end]).collect());
+                out.extend(ends.into_iter().map(joined));
+            }
+            _ => out.push(hir.clone()),
+        },
+        _ => out.push(hir.clone()),
+    }
+}
+
+fn pattern(hir: &Hir) -> Pattern {
+    if let Some((hir, tail)) = cut(hir) {
+        // What is left must be something: a rule never matches the empty text.
+        if hir.properties().minimum_len().is_some_and(|n| n > 0) {
+            return Pattern { hir, tail: Some(tail) };
+        }
+    }
+    Pattern { hir: hir.clone(), tail: None }
+}
+
+/// Cuts the tail off.
+fn cut(hir: &Hir) -> Option<(Hir, Tail)> {
+    match hir.kind() {
+        HirKind::Repetition(repetition) => {
+            let HirKind::Class(class) = repetition.sub.kind() else { return None };
+            let class = ascii(class)?;
+            let most = repetition.max.map_or(u32::MAX, |max| max - repetition.min);
+            let walked = Repetition { max: Some(repetition.min), ..repetition.clone() };
+            let tail = Tail { class, most: most as usize };
+            (most >= WORTH_IT && repetition.greedy).then(|| (Hir::repetition(walked), tail))
+        }
+        HirKind::Capture(capture) => {
+            let (sub, tail) = cut(&capture.sub)?;
+            let mut capture = capture.clone();
+            capture.sub = Box::new(sub);
+            Some((Hir::capture(capture), tail))
+        }
+        HirKind::Concat(parts) => {
+            let (last, rest) = parts.split_last()?;
+            let (last, tail) = cut(last)?;
+            Some((Hir::concat(rest.iter().cloned().chain([last]).collect()), tail))
+        }
+        _ => None,
+    }
+}
+
+/// A class of ASCII characters only, as bits.
+fn ascii(class: &Class) -> Option<u128> {
+    let ranges: Vec<(u8, u8)> = match class {
+        Class::Unicode(class) => {
+            let byte = |c: char| u8::try_from(c).ok();
+            class.ranges().iter().map(|r| Some((byte(r.start())?, byte(r.end())?))).collect::<Option<_>>()?
+        }
+        Class::Bytes(class) => class.ranges().iter().map(|r| (r.start(), r.end())).collect(),
+    };
+    let ascii = ranges.iter().all(|(_, end)| end.is_ascii());
+    ascii.then(|| ranges.into_iter().flat_map(|(start, end)| start..=end).fold(0, |bits, b| bits | 1 << b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns(regex: &str) -> Vec<(String, Option<usize>)> {
+        let hir = regex_syntax::parse(regex).unwrap();
+        split(&hir).iter().map(|p| (p.hir.to_string(), p.tail.as_ref().map(|t| t.most))).collect()
+    }
+
+    #[test]
+    fn tails_are_cut_off() {
+        let all = patterns("key-[0-9a-f]{20,60}|tok_[a-z]{4}");
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].1, Some(40));
+        assert_eq!(all[1].1, None);
+        assert_eq!(patterns("pass=(?<v>[a-z]{8,})")[0].1, Some(u32::MAX as usize));
+        assert_eq!(patterns("[a-z]*").len(), 1);
+        assert_eq!(patterns("[a-z]*")[0].1, None);
+        assert_eq!(patterns("x=(?:[a-z]{2,40}|[0-9]{3})").len(), 2);
+    }
+}
