@@ -2,20 +2,30 @@
 //!
 //! A client is made for one base URL and follows no redirect, so a provider's key goes to that host only.
 
+mod connect;
 mod incoming;
+mod pool;
 mod retry;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use reqwest::{Client, RequestBuilder, Response, Url};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header, uri::PathAndQuery,
+};
+use hyper::body;
+use hyper_util::client::proxy::matcher::Matcher;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{ProviderError, Timeout, router::ProviderConfigError};
+use connect::Connector;
+use pool::{Lease, Outgoing, Pool, SendError};
 
 pub use incoming::{Events, Incoming};
 pub use retry::RetryBudget;
+
+const USER_AGENT: &str = concat!("tappass/", env!("CARGO_PKG_VERSION"));
 
 /// How long a provider may take. Each can be set: `TAPPASS_PROVIDER_CONNECT_TIMEOUT` and so on, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,13 +83,14 @@ pub struct HttpConfig {
 
 /// A provider's HTTP side.
 pub struct Upstream {
-    provider: String,
-    base: Url,
+    provider: Arc<str>,
+    /// The scheme, the host and where the API begins, without a slash at the end.
+    base: Uri,
     /// Goes with every request: the key, versions.
     headers: HeaderMap,
     /// To be struck from texts that come back.
     key: String,
-    client: Client,
+    pool: Pool,
     config: HttpConfig,
     budget: RetryBudget,
 }
@@ -95,11 +106,10 @@ impl Upstream {
         auth: Option<(HeaderName, String)>,
         config: &HttpConfig,
     ) -> Result<Self, ProviderConfigError> {
-        let base = Url::parse(&format!("{}/", base_url.trim_end_matches('/')))
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none())
-            .filter(|url| url.username().is_empty() && url.password().is_none())
-            .ok_or_else(|| ProviderConfigError::BaseUrl { provider: provider.to_owned() })?;
+        let bad_base = || ProviderConfigError::BaseUrl { provider: provider.to_owned() };
+        let base = read_base(base_url).ok_or_else(bad_base)?;
+        let authority = base.authority().map_or("", |authority| authority.as_str());
+        let host = HeaderValue::from_str(authority).map_err(|_| bad_base())?;
         let mut headers = HeaderMap::new();
         let mut key = String::new();
         if let Some((name, secret)) = auth {
@@ -109,15 +119,18 @@ impl Upstream {
             headers.insert(name, value);
             secret.strip_prefix("Bearer ").unwrap_or(&secret).clone_into(&mut key);
         }
+        headers.insert(header::HOST, host);
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let client = client(&base, config)?;
+        let connector = Connector::new(provider, &base, config.ca_file.as_deref(), &Matcher::from_env())?;
+        let pool = Pool::new(connector, config.deadlines.connect);
         Ok(Self {
-            provider: provider.to_owned(),
+            provider: provider.into(),
             base,
             headers,
             key,
-            client,
+            pool,
             config: config.clone(),
             budget: RetryBudget::default(),
         })
@@ -139,8 +152,10 @@ impl Upstream {
     /// The host it calls, with a port that is not the scheme's own.
     #[must_use]
     pub fn host(&self) -> String {
-        let host = self.base.host_str().unwrap_or_default();
-        self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        let host = self.base.host().unwrap_or_default();
+        let own = if self.base.scheme_str() == Some("https") { 443 } else { 80 };
+        let port = self.base.port_u16().filter(|port| *port != own);
+        port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     /// Posts a body; the answer's head has come, with a success and the content type that fits.
@@ -156,11 +171,11 @@ impl Upstream {
     ) -> Result<Incoming, ProviderError> {
         let body = serde_json::to_vec(body).map_err(|_| self.garbled("a request that cannot be written"))?;
         let accept = if stream { "text/event-stream" } else { "application/json" };
-        let mut request = self.request(Method::POST, path)?.header(header::ACCEPT, accept).body(body);
+        let mut request = self.request(Method::POST, path, accept, body.into())?;
         if let Some(trace) = traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
-            request = request.header("traceparent", trace);
+            request.headers_mut().insert("traceparent", trace);
         }
-        self.fetch(&request, stream).await
+        self.fetch(request, stream).await
     }
 
     /// The ids of a list of models, whose shape all the providers share: `{"data": [{"id"}]}`.
@@ -168,31 +183,44 @@ impl Upstream {
     /// # Errors
     /// [`ProviderError`], after at most one retry.
     pub async fn model_ids(&self, path: &str) -> Result<Vec<String>, ProviderError> {
-        let request = self.request(Method::GET, path)?.header(header::ACCEPT, "application/json");
-        let list = self.fetch(&request, false).await?.json().await?;
+        let request = self.request(Method::GET, path, "application/json", Bytes::new())?;
+        let list = self.fetch(request, false).await?.json().await?;
         let models = list["data"].as_array().ok_or_else(|| self.garbled("a list of models without data"))?;
         Ok(models.iter().filter_map(|model| model["id"].as_str()).map(str::to_owned).collect())
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ProviderError> {
-        let url = self.base.join(path).map_err(|_| self.garbled("an address that cannot be formed"))?;
-        Ok(self.client.request(method, url).headers(self.headers.clone()))
+    /// A request for `path` under the base, in the form a server is sent: the host is a header.
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        body: Bytes,
+    ) -> Result<Outgoing, ProviderError> {
+        let base = self.base.path().trim_end_matches('/');
+        let path = PathAndQuery::from_maybe_shared(format!("{base}/{path}"))
+            .map_err(|_| self.garbled("an address that cannot be formed"))?;
+        let mut request = Outgoing::new(body.into());
+        *request.method_mut() = method;
+        *request.uri_mut() = path.into();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+        Ok(request)
     }
 
     /// Sends a request, again where that is safe and the budget allows.
-    async fn fetch(&self, request: &RequestBuilder, stream: bool) -> Result<Incoming, ProviderError> {
+    async fn fetch(&self, request: Outgoing, stream: bool) -> Result<Incoming, ProviderError> {
         self.budget.call();
         let until = Instant::now() + self.config.deadlines.total;
         let mut retried = false;
         loop {
-            let request = request.try_clone().ok_or_else(|| self.garbled("a request that cannot be sent"))?;
-            let (error, wait) = match self.head(request, until, stream).await {
-                Ok(response) if response.status().is_success() => {
-                    return self.checked(response, until, stream);
+            let (error, wait) = match self.head(request.clone(), until, stream).await {
+                Ok((response, lease)) if response.status().is_success() => {
+                    return self.checked(response, lease, until, stream);
                 }
-                Ok(response) => {
+                Ok((response, lease)) => {
                     let wait = retry::wait_for_status(response.status(), response.headers());
-                    (self.read_error(response, until).await, wait)
+                    (self.read_error(response, lease, until).await, wait)
                 }
                 Err(error @ ProviderError::Unreachable { .. }) => (error, Some(retry::backoff())),
                 Err(error) => return Err(error),
@@ -211,28 +239,33 @@ impl Upstream {
     /// Sends a request and waits for the head of the answer.
     async fn head(
         &self,
-        request: RequestBuilder,
+        request: Outgoing,
         until: Instant,
         stream: bool,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<(Response<body::Incoming>, Lease), ProviderError> {
         let Deadlines { connect, first_byte, answer, total, .. } = self.config.deadlines;
         let first_byte = if stream { first_byte } else { answer };
         let left = until.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(first_byte.min(left), request.send()).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is_timeout() => Err(self.timed_out(Timeout::Connect, connect)),
-            Ok(Err(error)) if error.is_connect() => Err(ProviderError::Unreachable {
-                provider: self.provider.clone(),
-                reason: why_unreachable(&error),
-            }),
-            Ok(Err(_)) => Err(self.garbled("the connection ended before an answer")),
+        match tokio::time::timeout(first_byte.min(left), self.pool.send(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(SendError::ConnectTimeout)) => Err(self.timed_out(Timeout::Connect, connect)),
+            Ok(Err(SendError::Unreachable(reason))) => {
+                Err(ProviderError::Unreachable { provider: self.provider.to_string(), reason })
+            }
+            Ok(Err(SendError::Broken)) => Err(self.garbled("the connection ended before an answer")),
             Err(_) if left < first_byte => Err(self.timed_out(Timeout::Total, total)),
             Err(_) => Err(self.timed_out(Timeout::FirstByte, first_byte)),
         }
     }
 
     /// A success whose body can be read: not compressed, of the right type.
-    fn checked(&self, response: Response, until: Instant, stream: bool) -> Result<Incoming, ProviderError> {
+    fn checked(
+        &self,
+        response: Response<body::Incoming>,
+        lease: Lease,
+        until: Instant,
+        stream: bool,
+    ) -> Result<Incoming, ProviderError> {
         let text =
             |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or("");
         if !matches!(text(header::CONTENT_ENCODING), "" | "identity") {
@@ -249,19 +282,25 @@ impl Upstream {
             let kind: String = kind.chars().filter(char::is_ascii_graphic).take(60).collect();
             return Err(self.garbled(&format!("content of type {kind:?} instead of {wanted}")));
         }
-        Ok(Incoming::new(self.provider.clone(), response, &self.config, until))
+        Ok(Incoming::new(Arc::clone(&self.provider), (response.into_body(), lease), &self.config, until))
     }
 
     /// An error answer, in the chat dialect.
-    async fn read_error(&self, response: Response, until: Instant) -> ProviderError {
+    async fn read_error(
+        &self,
+        response: Response<body::Incoming>,
+        lease: Lease,
+        until: Instant,
+    ) -> ProviderError {
         let status = response.status();
         if status.is_redirection() {
             return self.garbled("a redirect, which is not followed; check the provider's base URL");
         }
         let retry_after = retry::retry_after(response.headers());
         let config = HttpConfig { limits: Limits { answer: 64 << 10, event: 0 }, ..self.config.clone() };
-        let body =
-            Incoming::new(self.provider.clone(), response, &config, until).bytes().await.unwrap_or_default();
+        let body = (response.into_body(), lease);
+        let body = Incoming::new(Arc::clone(&self.provider), body, &config, until).bytes().await;
+        let body = body.unwrap_or_default();
         self.upstream_error(status, &serde_json::from_slice(&body).unwrap_or_default(), retry_after)
     }
 
@@ -283,7 +322,7 @@ impl Upstream {
         let text = |key: &str| error[key].as_str().map(|text| self.scrub(text));
         let kind = text("type").unwrap_or_else(|| "upstream_error".to_owned());
         ProviderError::Upstream {
-            provider: self.provider.clone(),
+            provider: self.provider.to_string(),
             status: status.as_u16(),
             body: json!({"message": message, "type": kind, "param": text("param"), "code": text("code")}),
             message,
@@ -305,62 +344,22 @@ impl Upstream {
     /// What this provider sent cannot be understood.
     #[must_use]
     pub fn garbled(&self, reason: &str) -> ProviderError {
-        ProviderError::Garbled { provider: self.provider.clone(), reason: reason.to_owned() }
+        ProviderError::Garbled { provider: self.provider.to_string(), reason: reason.to_owned() }
     }
 
     fn timed_out(&self, what: Timeout, after: Duration) -> ProviderError {
-        ProviderError::TimedOut { provider: self.provider.clone(), what, after }
+        ProviderError::TimedOut { provider: self.provider.to_string(), what, after }
     }
 }
 
-/// Builds the client for one host.
-#[expect(clippy::disallowed_methods, reason = "this is the factory")]
-fn client(base: &Url, config: &HttpConfig) -> Result<Client, ProviderConfigError> {
-    let plain = || {
-        Client::builder()
-            .connect_timeout(config.deadlines.connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(60))
-            .pool_idle_timeout(Duration::from_secs(60))
-            .referer(false)
-            .user_agent(concat!("tappass/", env!("CARGO_PKG_VERSION")))
-    };
-    let built = if base.scheme() == "http" {
-        // No TLS, so no roots are needed; and no proxy of the environment may see the key in the clear.
-        plain().no_proxy().tls_certs_only([]).build()
-    } else if let Some(path) = &config.ca_file {
-        let bad = |reason: String| ProviderConfigError::CaFile { path: path.display().to_string(), reason };
-        let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-        let own = reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| bad("it is not PEM".to_owned()))?;
-        if own.is_empty() {
-            return Err(bad("it holds no certificate".to_owned()));
-        }
-        plain().tls_certs_merge(own.clone()).build().or_else(|_| plain().tls_certs_only(own).build())
-    } else {
-        plain().build()
-    };
-    built.map_err(|error| ProviderConfigError::Client { reason: causes(&error).join(": ") })
-}
-
-fn causes(error: &dyn std::error::Error) -> Vec<String> {
-    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect()
-}
-
-/// Why there is no connection, without naming an address.
-fn why_unreachable(error: &reqwest::Error) -> String {
-    let causes = causes(error);
-    let says = |word: &str| causes.iter().any(|cause| cause.contains(word));
-    let refused = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source())
-        .filter_map(|e| e.downcast_ref::<std::io::Error>())
-        .any(|e| e.kind() == std::io::ErrorKind::ConnectionRefused);
-    if says("dns error") {
-        "its name cannot be resolved".to_owned()
-    } else if refused {
-        "the connection was refused".to_owned()
-    } else if says("tcp connect error") {
-        "the connection failed".to_owned()
-    } else {
-        format!("TLS failed: {}", causes.last().map_or("no reason given", String::as_str))
-    }
+/// Reads a base URL: `http` or `https`, a host, perhaps a port and a path, and nothing else.
+fn read_base(text: &str) -> Option<Uri> {
+    let base: Uri = text.trim_end_matches('/').parse().ok()?;
+    let authority = base.authority()?;
+    let good = matches!(base.scheme_str(), Some("http" | "https"))
+        && base.query().is_none()
+        && !authority.host().is_empty()
+        && !authority.as_str().contains('@')
+        && authority.port().is_none_or(|port| port.as_str().parse::<u16>().is_ok());
+    good.then_some(base)
 }

@@ -66,6 +66,11 @@ pub enum ProviderConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The environment's proxy cannot be used.
+    #[error(
+        "the proxy that HTTPS_PROXY or ALL_PROXY names must be an http:// one: correct it, or except the provider's host in NO_PROXY"
+    )]
+    Proxy,
     /// No client can be built; mostly for want of certificate authorities.
     #[error(
         "no TLS client can be made ({reason}): install the system's certificate authorities (package ca-certificates) or name a PEM file in TAPPASS_CA_FILE"

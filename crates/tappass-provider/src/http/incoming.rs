@@ -1,13 +1,14 @@
 //! The body of an answer as it comes: with its deadlines and limits, whole or as events.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use reqwest::Response;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Frame, Incoming as Body};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::HttpConfig;
+use super::{Deadlines, HttpConfig, Limits, pool::Lease};
 use crate::{
     ProviderError, Timeout,
     sse::{SseEvent, SseParser},
@@ -18,16 +19,25 @@ const LINGER: Duration = Duration::from_millis(20);
 
 /// A body. Dropping it before its end closes the connection, which cancels the provider's work.
 pub struct Incoming {
-    provider: String,
-    response: Response,
-    config: HttpConfig,
+    provider: Arc<str>,
+    body: Body,
+    /// The connection, until the body has ended.
+    lease: Option<Lease>,
+    deadlines: Deadlines,
+    limits: Limits,
     until: Instant,
     received: usize,
 }
 
 impl Incoming {
-    pub(super) fn new(provider: String, response: Response, config: &HttpConfig, until: Instant) -> Self {
-        Self { provider, response, config: config.clone(), until, received: 0 }
+    pub(super) fn new(
+        provider: Arc<str>,
+        (body, lease): (Body, Lease),
+        config: &HttpConfig,
+        until: Instant,
+    ) -> Self {
+        let (deadlines, limits) = (config.deadlines, config.limits);
+        Self { provider, body, lease: Some(lease), deadlines, limits, until, received: 0 }
     }
 
     /// The next bytes; `None` at the end.
@@ -35,20 +45,37 @@ impl Incoming {
     /// # Errors
     /// Idle or total deadline, size limit, a body cut off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ProviderError> {
-        let deadlines = self.config.deadlines;
+        let Deadlines { idle, total, .. } = self.deadlines;
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(self.timed_out(Timeout::Total, deadlines.total));
+            return Err(self.timed_out(Timeout::Total, total));
         }
-        let chunk = match tokio::time::timeout(deadlines.idle.min(left), self.response.chunk()).await {
+        let chunk = match timeout(idle.min(left), self.next()).await {
             Ok(Ok(chunk)) => chunk,
             Ok(Err(_)) => return Err(self.garbled("an answer that was cut off")),
-            Err(_) if left < deadlines.idle => return Err(self.timed_out(Timeout::Total, deadlines.total)),
-            Err(_) => return Err(self.timed_out(Timeout::Idle, deadlines.idle)),
+            Err(_) if left < idle => return Err(self.timed_out(Timeout::Total, total)),
+            Err(_) => return Err(self.timed_out(Timeout::Idle, idle)),
         };
         self.received += chunk.as_ref().map_or(0, Bytes::len);
-        if self.received > self.config.limits.answer {
-            return Err(self.garbled(&format!("an answer of more than {} bytes", self.config.limits.answer)));
+        if self.received > self.limits.answer {
+            return Err(self.garbled(&format!("an answer of more than {} bytes", self.limits.answer)));
+        }
+        Ok(chunk)
+    }
+
+    /// The next bytes, without bounds. At the end the connection is free for another call.
+    async fn next(&mut self) -> hyper::Result<Option<Bytes>> {
+        let chunk = loop {
+            match self.body.frame().await.transpose()?.map(Frame::into_data) {
+                None => break None,
+                Some(Ok(bytes)) => break Some(bytes),
+                Some(Err(_trailers)) => {}
+            }
+        };
+        if (chunk.is_none() || self.body.is_end_stream())
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
         }
         Ok(chunk)
     }
@@ -57,12 +84,17 @@ impl Incoming {
     ///
     /// # Errors
     /// As [`Self::chunk`].
-    pub async fn bytes(mut self) -> Result<Vec<u8>, ProviderError> {
-        let mut body = Vec::new();
+    pub async fn bytes(mut self) -> Result<Bytes, ProviderError> {
+        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        // Most answers come in one piece, which then needs no copy.
+        if self.body.is_end_stream() {
+            return Ok(first);
+        }
+        let mut body = Vec::from(first);
         while let Some(chunk) = self.chunk().await? {
             body.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok(body.into())
     }
 
     /// The whole body as a JSON object.
@@ -70,12 +102,12 @@ impl Incoming {
     /// # Errors
     /// As [`Self::chunk`], and where it is no JSON object.
     pub async fn json(self) -> Result<Value, ProviderError> {
-        let provider = self.provider.clone();
+        let provider = Arc::clone(&self.provider);
         let body = self.bytes().await?;
         match serde_json::from_slice(&body) {
             Ok(value @ Value::Object(_)) => Ok(value),
             _ => Err(ProviderError::Garbled {
-                provider,
+                provider: provider.to_string(),
                 reason: "an answer that is no JSON object".to_owned(),
             }),
         }
@@ -84,16 +116,16 @@ impl Incoming {
     /// The body as events.
     #[must_use]
     pub fn events(self) -> Events {
-        let parser = SseParser::new(self.config.limits.event);
+        let parser = SseParser::new(self.limits.event);
         Events { incoming: self, parser }
     }
 
     fn timed_out(&self, what: Timeout, after: Duration) -> ProviderError {
-        ProviderError::TimedOut { provider: self.provider.clone(), what, after }
+        ProviderError::TimedOut { provider: self.provider.to_string(), what, after }
     }
 
     fn garbled(&self, reason: &str) -> ProviderError {
-        ProviderError::Garbled { provider: self.provider.clone(), reason: reason.to_owned() }
+        ProviderError::Garbled { provider: self.provider.to_string(), reason: reason.to_owned() }
     }
 }
 
@@ -137,6 +169,6 @@ impl Events {
 
     /// Reads the end of the body after the last event, so that the connection can serve another call.
     pub async fn finish(mut self) {
-        let _ = tokio::time::timeout(LINGER, self.incoming.response.chunk()).await;
+        let _ = timeout(LINGER, self.incoming.next()).await;
     }
 }
