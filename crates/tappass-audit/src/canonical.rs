@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Number, Value};
 
 /// Beyond this, neighbouring integers share one double, and parsers disagree (RFC 7493 §2.2).
-const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// How deep a recorded value may nest; what is deeper is recorded as JSON in a string.
 const MAX_DEPTH: usize = 32;
 
@@ -41,23 +41,18 @@ pub fn write_value(out: &mut String, value: &Value) {
                 if i > 0 {
                     out.push(',');
                 }
-                write_member(out, key, value);
+                write_str(out, key);
+                out.push(':');
+                write_value(out, value);
             }
             out.push('}');
         }
     }
 }
 
-/// Appends `"key":value`.
-pub(crate) fn write_member(out: &mut String, key: &str, value: &Value) {
-    write_str(out, key);
-    out.push(':');
-    write_value(out, value);
-}
-
 /// The members of an object in canonical order. UTF-8 order differs from UTF-16's only beyond the surrogates,
 /// so plain ASCII keys take the cheap comparison.
-pub(crate) fn sorted(map: &Map<String, Value>) -> Vec<(&str, &Value)> {
+fn sorted(map: &Map<String, Value>) -> Vec<(&str, &Value)> {
     let mut members: Vec<(&str, &Value)> = map.iter().map(|(k, v)| (k.as_str(), v)).collect();
     if members.iter().all(|(k, _)| k.is_ascii()) {
         members.sort_unstable_by_key(|(k, _)| *k);
@@ -68,7 +63,7 @@ pub(crate) fn sorted(map: &Map<String, Value>) -> Vec<(&str, &Value)> {
 }
 
 /// Appends a string with the escapes that RFC 8785 §3.2.2.2 asks for and no other.
-fn write_str(out: &mut String, s: &str) {
+pub(crate) fn write_str(out: &mut String, s: &str) {
     out.push('"');
     let mut rest = 0;
     for (i, byte) in s.bytes().enumerate() {
@@ -148,21 +143,30 @@ fn write_double(out: &mut String, value: f64) {
 }
 
 /// Makes a value one that every JSON reader understands alike: numbers that a double cannot hold exactly, and
-/// what nests too deep, become strings.
-pub(crate) fn make_interoperable(value: &mut Value) {
-    limit(value, 0);
-}
-
-fn limit(value: &mut Value, depth: usize) {
+/// what nests too deep, become strings. `depth` is how deep the value itself stands.
+pub(crate) fn make_interoperable(value: &mut Value, depth: usize) {
     match value {
-        Value::Number(n) if n.as_f64().is_none_or(|f| f.abs() > MAX_SAFE_INTEGER) => {
-            *value = Value::String(n.to_string());
-        }
+        Value::Number(n) if !is_safe(n) => *value = Value::String(n.to_string()),
         Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => *value = Value::String(value.to_string()),
-        Value::Array(items) => items.iter_mut().for_each(|v| limit(v, depth + 1)),
-        Value::Object(map) => map.values_mut().for_each(|v| limit(v, depth + 1)),
+        Value::Array(items) => items.iter_mut().for_each(|v| make_interoperable(v, depth + 1)),
+        Value::Object(map) => map.values_mut().for_each(|v| make_interoperable(v, depth + 1)),
         _ => {}
     }
+}
+
+/// Whether [`make_interoperable`] would leave it as it is.
+pub(crate) fn is_interoperable(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Number(n) => is_safe(n),
+        Value::Array(items) => depth < MAX_DEPTH && items.iter().all(|v| is_interoperable(v, depth + 1)),
+        Value::Object(map) => depth < MAX_DEPTH && map.values().all(|v| is_interoperable(v, depth + 1)),
+        _ => true,
+    }
+}
+
+fn is_safe(n: &Number) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is a double")]
+    n.as_f64().is_some_and(|f| f.abs() <= MAX_SAFE_INTEGER as f64)
 }
 
 #[cfg(test)]
@@ -242,7 +246,7 @@ mod tests {
         }
         let mut value =
             json!({"big": u64::MAX, "huge": 1e300, "fine": 9_007_199_254_740_991_u64, "deep": deep});
-        make_interoperable(&mut value);
+        make_interoperable(&mut value, 0);
         assert_eq!(value["big"], json!("18446744073709551615"));
         assert_eq!(value["huge"], json!("1e+300"));
         assert_eq!(value["fine"], json!(9_007_199_254_740_991_u64));

@@ -1,11 +1,12 @@
 //! The chain: each event carries its number and the hash of the one before, and is hashed with both.
 
-use serde_json::Value;
+use std::fmt::Write as _;
 
 use crate::{
-    AuditError, canonical,
+    AuditError,
     event::Event,
     hash::{GENESIS, Hash, sha256},
+    write,
 };
 
 /// How many bytes a record may have.
@@ -30,41 +31,41 @@ impl Default for Tip {
 /// costly part happens where the event was made, on any core, and the writer only joins and hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Members before `prev_hash`, between it and `seq`, and after: each with its commas, without braces.
-    parts: [String; 3],
+    /// The text without those two members.
+    text: String,
+    /// Where in it `prev_hash` belongs.
+    prev_hash: usize,
+    /// Where in it `seq` belongs.
+    seq: usize,
 }
 
 impl Draft {
     /// # Errors
     /// [`AuditError::Unrecordable`] when the event is larger than [`MAX_EVENT_BYTES`].
     pub fn new(event: &Event) -> Result<Self, AuditError> {
-        let mut value = serde_json::to_value(event).map_err(|e| AuditError::Unrecordable(e.to_string()))?;
-        canonical::make_interoperable(&mut value);
-        let Value::Object(map) = &value else {
-            return Err(AuditError::Unrecordable("not an object".to_owned()));
-        };
-        let mut parts =
-            [String::with_capacity(2048), String::with_capacity(256), String::with_capacity(1024)];
-        for (key, member) in canonical::sorted(map) {
-            let part = &mut parts[usize::from(key > "prev_hash") + usize::from(key > "seq")];
-            canonical::write_member(part, key, member);
-            part.push(',');
-        }
-        parts[2].pop(); // the last comma
-        let bytes = parts.iter().map(String::len).sum::<usize>();
+        let mut text = String::with_capacity(2048);
+        let [prev_hash, seq] = write::event(&mut text, event);
+        let bytes = text.len();
         if bytes > MAX_EVENT_BYTES {
             return Err(AuditError::Unrecordable(format!("{bytes} bytes, {MAX_EVENT_BYTES} are allowed")));
         }
-        Ok(Self { parts })
+        Ok(Self { text, prev_hash, seq })
     }
 
     /// The event as the next of the chain: its canonical text, and the new tip.
     #[must_use]
     pub fn append(&self, tip: &Tip) -> (String, Tip) {
-        let [head, middle, tail] = &self.parts;
         let seq = tip.seq + 1;
-        let text =
-            format!("{{{head}\"prev_hash\":\"{}\",{middle}\"seq\":{seq},{tail}}}", hex::encode(tip.hash));
+        let (head, rest) = self.text.split_at(self.prev_hash);
+        let (middle, tail) = rest.split_at(self.seq - self.prev_hash);
+        let mut text = String::with_capacity(self.text.len() + 128);
+        text.push_str(head);
+        text.push_str("\"prev_hash\":\"");
+        text.push_str(&hex::encode(tip.hash));
+        text.push_str("\",");
+        text.push_str(middle);
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\"seq\":{seq},{tail}");
         let hash = sha256(&[text.as_bytes()]);
         (text, Tip { seq, hash })
     }
@@ -74,11 +75,11 @@ impl Draft {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use tappass_model::{Action, SystemClock, SystemIds};
     use uuid::Uuid;
 
-    use crate::event::EventType;
+    use crate::{canonical, event::EventType};
 
     #[test]
     fn joined_parts_are_the_canonical_form() {

@@ -1,5 +1,7 @@
 //! What happened, as one record: plain data with public fields, filled in by whoever knows them.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -150,13 +152,13 @@ impl Detection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRow {
     /// The step's id.
-    pub step: String,
+    pub step: Cow<'static, str>,
     /// What was done.
     pub action: Action,
     /// Whether it was a hit.
     pub detected: bool,
     /// One sentence, without content; empty when there is nothing to say.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// How long it took, in microseconds.
     pub duration_us: u64,
 }

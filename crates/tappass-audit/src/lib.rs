@@ -13,6 +13,7 @@ pub mod hash;
 pub mod merkle;
 mod spool;
 pub mod verify;
+mod write;
 mod writer;
 
 pub use checkpoint::{Checkpoint, Signer};

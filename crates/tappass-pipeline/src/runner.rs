@@ -2,6 +2,7 @@
 //! are applied here and nowhere else.
 
 use std::{
+    borrow::Cow,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -318,8 +319,7 @@ impl Call {
         self.trace.findings.extend(findings);
         let (verdict, action) =
             if detected { self.action_on_hit(step) } else { (Action::Allow, Action::Allow) };
-        let message = message.into_owned();
-        let reason = (action == Action::Block).then(|| message.clone());
+        let reason = (action == Action::Block).then(|| message.clone().into_owned());
         self.trace.rows.push(TraceRow { step: step.meta.id, action, verdict, detected, message, took });
         match reason {
             Some(reason) => Err(Blocked { step: step.meta.id, reason, denial }),
@@ -332,7 +332,7 @@ impl Call {
         tracing::error!(step = step.meta.id, error = what, "a step failed");
         let blocks = step.common.on_error == OnError::Block;
         let verdict = if blocks { Action::Block } else { Action::Error };
-        self.push(step, Action::Error, verdict, "the step failed".into(), took);
+        self.push(step, Action::Error, verdict, "the step failed", took);
         if blocks && self.exchange.mode.acts() {
             let reason = format!("the step `{}` failed, and this agent is enforced", step.meta.id);
             return Err(Blocked { step: step.meta.id, reason, denial: Denial::Policy });
@@ -340,13 +340,20 @@ impl Call {
         Ok(())
     }
 
-    fn push(&mut self, step: &Placed, action: Action, verdict: Action, message: String, took: Duration) {
+    fn push(
+        &mut self,
+        step: &Placed,
+        action: Action,
+        verdict: Action,
+        message: impl Into<Cow<'static, str>>,
+        took: Duration,
+    ) {
         self.trace.rows.push(TraceRow {
             step: step.meta.id,
             action,
             verdict,
             detected: false,
-            message,
+            message: message.into(),
             took,
         });
     }

@@ -17,7 +17,7 @@ pub struct TraceRow {
     /// Whether it was a hit.
     pub detected: bool,
     /// One sentence, or why it did not run.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// How long it took.
     pub took: Duration,
 }
@@ -128,12 +128,12 @@ impl Trace {
     /// What enforce would have refused and this mode did not.
     #[must_use]
     pub fn would_block(&self) -> Vec<WouldBlock> {
-        let steps = self.rows.iter().map(|row| (row.step, row.action, row.verdict, &row.message));
-        let policies = self.policies.iter().map(|p| (p.policy, p.action, p.verdict, &p.reason));
+        let steps = self.rows.iter().map(|row| (row.step, row.action, row.verdict, &*row.message));
+        let policies = self.policies.iter().map(|p| (p.policy, p.action, p.verdict, p.reason.as_str()));
         steps
             .chain(policies)
             .filter(|(_, action, verdict, _)| *verdict == Action::Block && *action != Action::Block)
-            .map(|(step, _, _, reason)| WouldBlock { step, reason: reason.clone() })
+            .map(|(step, _, _, reason)| WouldBlock { step, reason: reason.to_owned() })
             .collect()
     }
 

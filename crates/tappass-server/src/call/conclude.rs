@@ -89,7 +89,7 @@ fn call_event(open: &Open) -> Event {
         .rows
         .iter()
         .map(|row| StepRow {
-            step: row.step.to_owned(),
+            step: row.step.into(),
             action: row.action,
             detected: row.detected,
             message: row.message.clone(),
