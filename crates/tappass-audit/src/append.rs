@@ -1,4 +1,5 @@
-//! One transaction: lock the logs concerned, chain the new events, seal what is due, commit.
+//! One transaction: lock the logs concerned, chain the new events, seal what is due, commit. Where one log grows and
+//! no one else has written to it, as nearly always, the store does all of that in one go.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,10 +7,11 @@ use std::{
 };
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tappass_model::Clock;
 use tappass_store::{
     Store, StoreError,
-    audit::{AuditHead, AuditRow, AuditTx, CheckpointRow},
+    audit::{APPEND_AT_MOST, AuditHead, AuditRow, AuditTx, CheckpointRow},
 };
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -52,19 +54,28 @@ pub(crate) fn column_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Appends to the store. Holds no state of the logs: with several replicas only the store knows it.
+/// How many logs' ends are remembered.
+const REMEMBERED: usize = 1_000;
+
+/// Appends to the store. With several replicas only the store knows where a log ends; what is remembered here is a
+/// guess, which the store takes only while it holds.
 pub(crate) struct Appender {
     pub(crate) store: Store,
     pub(crate) signer: Arc<Signer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) checkpoint_every: u64,
     pub(crate) feed: broadcast::Sender<Arc<AuditRow>>,
+    /// Where the logs ended after the last commit of this process.
+    pub(crate) ends: Mutex<HashMap<Uuid, AuditHead>>,
 }
 
 impl Appender {
     /// Appends the entries in their order; gives each one's number. `replayed` says that some may be there already;
     /// those keep the number they have.
     pub(crate) async fn append(&self, entries: &[Entry], replayed: bool) -> Result<Vec<u64>, AuditError> {
+        if !replayed && let Some(numbers) = self.append_at_once(entries).await.map_err(|e| unavailable(&e))? {
+            return Ok(numbers);
+        }
         match self.try_append(entries, replayed).await {
             // An id that is there already: rare enough to look for it only then.
             Err(StoreError::Conflict(_)) if !replayed => self.try_append(entries, true).await,
@@ -73,13 +84,41 @@ impl Appender {
         .map_err(|e| unavailable(&e))
     }
 
+    /// The short way, for entries of one log whose end is remembered; `None`, and nothing is kept, where it does not
+    /// lead there: another replica was faster, an id is known, a checkpoint is due.
+    async fn append_at_once(&self, entries: &[Entry]) -> Result<Option<Vec<u64>>, StoreError> {
+        let Some(org_id) = entries.first().map(|e| e.org_id) else { return Ok(None) };
+        if entries.len() > APPEND_AT_MOST || entries.iter().any(|e| e.org_id != org_id) {
+            return Ok(None);
+        }
+        // Taken out: whatever goes wrong from here on, it is read anew next time.
+        let Some(before) = self.ends.lock().remove(&org_id) else { return Ok(None) };
+        if before.size + entries.len() as u64 - before.sealed_size >= self.checkpoint_every {
+            return Ok(None);
+        }
+        let (mut tree, mut tip) = restore(&before)?;
+        let rows: Vec<AuditRow> = entries.iter().map(|entry| chain(entry, &mut tip, &mut tree)).collect();
+        let numbers = (before.size + 1..=tip.seq).collect();
+        let after = ended(&before, &tip, &tree);
+        let committed = self.for_the_feed(&rows);
+        match self.store.audit().append_at(org_id, &before, &after, rows).await {
+            Ok(true) => {
+                self.remember(org_id, after);
+                self.announce(committed);
+                Ok(Some(numbers))
+            }
+            Ok(false) | Err(StoreError::Conflict(_)) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     async fn try_append(&self, entries: &[Entry], may_be_known: bool) -> Result<Vec<u64>, StoreError> {
         // Sorted: replicas lock several logs in one order.
         let mut by_org: BTreeMap<Uuid, Vec<usize>> = BTreeMap::new();
         entries.iter().enumerate().for_each(|(i, e)| by_org.entry(e.org_id).or_default().push(i));
 
         let mut numbers = vec![0; entries.len()];
-        let mut committed = Vec::new();
+        let (mut committed, mut ends) = (Vec::new(), Vec::new());
         let mut tx = self.store.audit().begin().await?;
         for (org_id, indexes) in by_org {
             let mut head = tx.lock(org_id).await?;
@@ -96,30 +135,46 @@ impl Appender {
                     numbers[i] = *seq;
                     continue;
                 }
-                let (body, next) = entry.draft.append(&tip);
-                tip = next;
-                tree.push(&tip.hash);
+                rows.push(chain(entry, &mut tip, &mut tree));
                 numbers[i] = tip.seq;
                 if may_be_known {
                     known.insert(entry.event_id, tip.seq);
                 }
-                rows.push(row(entry, &tip, body));
             }
-            if self.feed.receiver_count() > 0 {
-                committed.extend(rows.iter().cloned().map(Arc::new));
-            }
+            committed.extend(self.for_the_feed(&rows));
             tx.append(rows).await?;
-            head = AuditHead { size: tip.seq, hash: hex::encode(tip.hash), tree: tree.state(), ..head };
+            head = ended(&head, &tip, &tree);
             if head.size - head.sealed_size >= self.checkpoint_every {
                 self.seal_head(&mut tx, org_id, &mut head, &tree).await?;
             }
+            ends.push((org_id, head.clone()));
             tx.save(org_id, head).await?;
         }
         tx.commit().await?;
+        for (org_id, head) in ends {
+            self.remember(org_id, head);
+        }
+        self.announce(committed);
+        Ok(numbers)
+    }
+
+    fn remember(&self, org_id: Uuid, head: AuditHead) {
+        let mut ends = self.ends.lock();
+        if ends.len() >= REMEMBERED {
+            ends.clear();
+        }
+        ends.insert(org_id, head);
+    }
+
+    fn for_the_feed(&self, rows: &[AuditRow]) -> Vec<Arc<AuditRow>> {
+        let heard = self.feed.receiver_count() > 0;
+        rows.iter().filter(|_| heard).cloned().map(Arc::new).collect()
+    }
+
+    fn announce(&self, committed: Vec<Arc<AuditRow>>) {
         for row in committed {
             let _ = self.feed.send(row); // nobody listening is fine
         }
-        Ok(numbers)
     }
 
     /// Signs the state of a log, unless its last checkpoint is that; `None` for a log without events.
@@ -166,7 +221,11 @@ impl Appender {
     }
 }
 
-fn row(entry: &Entry, tip: &Tip, body: String) -> AuditRow {
+/// The entry as the next of its log.
+fn chain(entry: &Entry, tip: &mut Tip, tree: &mut Tree) -> AuditRow {
+    let (body, next) = entry.draft.append(tip);
+    *tip = next;
+    tree.push(&tip.hash);
     AuditRow {
         org_id: entry.org_id,
         seq: tip.seq,
@@ -178,6 +237,11 @@ fn row(entry: &Entry, tip: &Tip, body: String) -> AuditRow {
         hash: hex::encode(tip.hash),
         body,
     }
+}
+
+/// The end of a log that has grown.
+fn ended(before: &AuditHead, tip: &Tip, tree: &Tree) -> AuditHead {
+    AuditHead { size: tip.seq, hash: hex::encode(tip.hash), tree: tree.state(), ..before.clone() }
 }
 
 fn restore(head: &AuditHead) -> Result<(Tree, Tip), StoreError> {

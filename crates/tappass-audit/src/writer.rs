@@ -1,7 +1,12 @@
 //! The audit log of a gateway: many callers record, one task writes. What waits is written together, in one
 //! transaction, and acknowledged when that has committed: a busy log pays one fsync for many calls.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tappass_model::{Clock, Ids};
@@ -9,7 +14,7 @@ use tappass_store::{Store, audit::AuditRow};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -25,6 +30,10 @@ use crate::{
 const BATCH: usize = 512;
 /// How many spooled events are replayed in one transaction, before the new ones.
 const REPLAY: usize = 256;
+/// When so many shared the last commit, as many are likely to come at once again, and it pays to wait for them.
+const CROWD: usize = 8;
+/// How long: a commit takes about as long.
+const GATHER: Duration = Duration::from_millis(1);
 /// How often an ailing store is tried again when no call does.
 const RETRY: Duration = Duration::from_secs(1);
 /// A write that has not come back after this is given up, its connection with it.
@@ -153,6 +162,7 @@ impl AuditLog {
             clock: Arc::clone(&config.clock),
             checkpoint_every: config.checkpoint_every.clamp(1, MAX_UNSEALED),
             feed: shared.feed.clone(),
+            ends: Mutex::new(HashMap::new()),
         };
         let tracker = TaskTracker::new();
         let writer = Writer {
@@ -299,13 +309,20 @@ impl Writer {
         seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         seal.reset(); // the first tick would be now
-        let mut jobs = Vec::with_capacity(BATCH);
+        let (mut jobs, mut crowd) = (Vec::with_capacity(BATCH), 0);
         loop {
             tokio::select! {
                 received = queue.recv_many(&mut jobs, BATCH) => {
                     if received == 0 {
                         break;
                     }
+                    if crowd >= CROWD && received < BATCH {
+                        sleep(GATHER).await;
+                        while jobs.len() < BATCH && let Ok(job) = queue.try_recv() {
+                            jobs.push(job);
+                        }
+                    }
+                    crowd = jobs.len();
                     self.work(jobs.drain(..)).await;
                 }
                 () = closing.cancelled(), if !queue.is_closed() => queue.close(),

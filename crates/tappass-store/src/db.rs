@@ -167,6 +167,14 @@ impl Db {
         Ok(Tx { inner: self.writer.begin_with(begin).await?, persistent: !self.postgres })
     }
 
+    /// Runs one statement that is a transaction by itself; gives how many rows it touched.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
+        Ok(statement.persistent(!self.postgres).execute(&self.writer).await?.rows_affected())
+    }
+
     pub(crate) async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
@@ -228,16 +236,19 @@ async fn probe(url: &str, statements: &[&'static str]) -> sqlx::Result<()> {
 }
 
 fn sqlite_pool(connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(
-        |conn, _| {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A file does not hang up, and asking it costs a way to its thread and back each time.
+        .test_before_acquire(false)
+        .after_connect(|conn, _| {
             Box::pin(async move {
                 for &pragma in SQLITE_PRAGMAS {
                     conn.execute(pragma).await?;
                 }
                 Ok(())
             })
-        },
-    )
+        })
 }
 
 /// Makes the data directory, for its owner alone, and the file in it.
