@@ -192,8 +192,9 @@ impl Appender {
         }
         let (tree, _) = restore(&head)?;
         let checkpoint = self.seal_head(&mut tx, org_id, &mut head, &tree).await?;
-        tx.save(org_id, head).await?;
+        tx.save(org_id, head.clone()).await?;
         tx.commit().await?;
+        self.remember(org_id, head);
         Ok(Some(checkpoint))
     }
 

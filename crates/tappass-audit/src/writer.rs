@@ -3,11 +3,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tappass_model::{Clock, Ids};
 use tappass_store::{Store, audit::AuditRow};
@@ -478,18 +480,18 @@ impl Writer {
         if self.in_flight.as_ref().is_some_and(|task| !task.is_finished()) {
             return Err(AuditError::Unavailable("an earlier write has not come back".to_owned()));
         }
-        let (done, result) = oneshot::channel();
-        let mut task = self.tracker.spawn(async move {
-            let hung = || Err(AuditError::Unavailable(format!("given up after {HUNG:?}")));
-            let _ = done.send(timeout(HUNG, work).await.unwrap_or_else(|_| hung()));
-        });
-        let patience = self.shared.deadline * 3 / 4;
-        if timeout(patience, &mut task).await.is_err() {
-            self.in_flight = Some(task);
-            return Err(AuditError::Unavailable(format!("no answer within {patience:?}")));
-        }
         self.in_flight = None;
-        result.await.unwrap_or_else(|_| Err(AuditError::Unavailable("the write panicked".to_owned())))
+        let mut work = Box::pin(AssertUnwindSafe(timeout(HUNG, work)).catch_unwind());
+        let patience = self.shared.deadline * 3 / 4;
+        match timeout(patience, &mut work).await {
+            Ok(Ok(Ok(done))) => done,
+            Ok(Ok(Err(_))) => Err(AuditError::Unavailable(format!("given up after {HUNG:?}"))),
+            Ok(Err(_)) => Err(AuditError::Unavailable("the write panicked".to_owned())),
+            Err(_) => {
+                self.in_flight = Some(self.tracker.spawn(async move { drop(work.await) }));
+                Err(AuditError::Unavailable(format!("no answer within {patience:?}")))
+            }
+        }
     }
 }
 

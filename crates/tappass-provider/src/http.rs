@@ -169,9 +169,12 @@ impl Upstream {
         body: &Value,
         stream: bool,
     ) -> Result<Incoming, ProviderError> {
-        let body = serde_json::to_vec(body).map_err(|_| self.garbled("a request that cannot be written"))?;
+        // Most requests fit, so that writing one seldom moves it.
+        let mut text = Vec::with_capacity(4096);
+        serde_json::to_writer(&mut text, body)
+            .map_err(|_| self.garbled("a request that cannot be written"))?;
         let accept = if stream { "text/event-stream" } else { "application/json" };
-        let mut request = self.request(Method::POST, path, accept, body.into())?;
+        let mut request = self.request(Method::POST, path, accept, text.into())?;
         if let Some(trace) = traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
             request.headers_mut().insert("traceparent", trace);
         }

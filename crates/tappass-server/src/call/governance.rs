@@ -3,65 +3,141 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value, json};
-use tappass_pipeline::TraceRow;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tappass_model::{Action, Classification, Flags, Mode};
+use tappass_pipeline::{TraceRow, WouldBlock};
 use uuid::Uuid;
 
 use super::Open;
 
 /// The `tappass` object of an answer. Never null.
-pub fn object(open: &Open) -> Value {
-    let (x, trace, pipeline) = (&open.call.exchange, &open.call.trace, &open.call.pipeline);
-    let mut object = ids(open);
-    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
-    put("blocked", trace.blocked.is_some().into());
-    put("mode", json!(x.mode));
-    put("classification", json!(x.classification));
-    put("turn_index", x.session.turn_index.into());
-    put("pipeline_id", pipeline.name.as_str().into());
-    put(
-        "model",
-        x.answer
-            .as_ref()
-            .filter(|a| !a.model.is_empty())
-            .map_or(&x.request.model, |a| &a.model)
-            .as_str()
-            .into(),
-    );
-    put("steps_run", trace.steps_run().into());
-    put("total_duration_ms", millis(open.received.elapsed().saturating_sub(open.call.upstream)));
-    put("would_block", json!(trace.would_block()));
-    put("flags", json!(x.flags));
-    put("estimated_cost_usd", json!(x.cost_usd));
-    put("total_tokens", x.answer.as_ref().map_or(0, |a| a.usage.total()).into());
-    put("degraded", false.into());
-    if !open.call.plan.refused.is_empty() {
-        put("flags_refused", json!(open.call.plan.refused));
-    }
-    if let Some(blocked) = &trace.blocked {
-        put("blocked_by", blocked.step.into());
-        put("reason", blocked.reason.as_str().into());
-    }
-    if open.wants_trace {
-        put("steps", trace.rows.iter().map(row).collect());
-    }
-    Value::Object(object)
+#[derive(Serialize)]
+struct Governance<'a> {
+    #[serde(flatten)]
+    ids: Ids<'a>,
+    blocked: bool,
+    mode: Mode,
+    classification: Classification,
+    turn_index: u32,
+    pipeline_id: &'a str,
+    model: &'a str,
+    steps_run: usize,
+    total_duration_ms: f64,
+    would_block: Vec<WouldBlock>,
+    flags: &'a Flags,
+    estimated_cost_usd: Option<f64>,
+    total_tokens: u64,
+    degraded: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    flags_refused: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked_by: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<Row<'a>>>,
 }
 
 /// The ids that every body of a governed call carries.
+#[derive(Serialize)]
+struct Ids<'a> {
+    session_id: &'a str,
+    task_id: Uuid,
+    agent_uuid: Uuid,
+    pipeline_uuid: Uuid,
+    audit_url: String,
+}
+
+/// A step of the trace.
+#[derive(Serialize)]
+struct Row<'a> {
+    step: &'static str,
+    action: Action,
+    detected: bool,
+    message: &'a str,
+    duration_ms: f64,
+}
+
+impl<'a> Governance<'a> {
+    fn of(open: &'a Open) -> Self {
+        let (x, trace, pipeline) = (&open.call.exchange, &open.call.trace, &open.call.pipeline);
+        let answered = x.answer.as_ref().filter(|a| !a.model.is_empty());
+        Self {
+            ids: Ids::of(open),
+            blocked: trace.blocked.is_some(),
+            mode: x.mode,
+            classification: x.classification,
+            turn_index: x.session.turn_index,
+            pipeline_id: &pipeline.name,
+            model: answered.map_or(&x.request.model, |a| &a.model),
+            steps_run: trace.steps_run(),
+            total_duration_ms: millis(open.received.elapsed().saturating_sub(open.call.upstream)),
+            would_block: trace.would_block(),
+            flags: &x.flags,
+            estimated_cost_usd: x.cost_usd,
+            total_tokens: x.answer.as_ref().map_or(0, |a| a.usage.total()),
+            degraded: false,
+            flags_refused: &open.call.plan.refused,
+            blocked_by: trace.blocked.as_ref().map(|b| b.step),
+            reason: trace.blocked.as_ref().map(|b| b.reason.as_str()),
+            steps: open.wants_trace.then(|| trace.rows.iter().map(Row::of).collect()),
+        }
+    }
+}
+
+impl<'a> Ids<'a> {
+    fn of(open: &'a Open) -> Self {
+        let x = &open.call.exchange;
+        Self {
+            session_id: &x.session.id,
+            task_id: x.task_id,
+            agent_uuid: x.caller.agent_uuid,
+            pipeline_uuid: pipeline_uuid(&open.call.pipeline.hash),
+            audit_url: format!("{}/audit/{}", open.app.base_url(), x.task_id),
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    fn of(row: &'a TraceRow) -> Self {
+        let TraceRow { step, action, detected, ref message, took, .. } = *row;
+        Self { step, action, detected, message, duration_ms: millis(took) }
+    }
+}
+
+/// The `tappass` object as a value, for bodies that are made here.
+pub fn object(open: &Open) -> Value {
+    // Plain data with text keys has a form in JSON.
+    serde_json::to_value(Governance::of(open)).unwrap_or_default()
+}
+
+/// The ids as members of an object.
 pub fn ids(open: &Open) -> Map<String, Value> {
-    let x = &open.call.exchange;
-    let base = open.app.base_url();
-    let Value::Object(map) = json!({
-        "session_id": x.session.id,
-        "task_id": x.task_id,
-        "agent_uuid": x.caller.agent_uuid,
-        "pipeline_uuid": pipeline_uuid(&open.call.pipeline.hash),
-        "audit_url": format!("{base}/audit/{}", x.task_id),
-    }) else {
-        return Map::new();
-    };
-    map
+    match serde_json::to_value(Ids::of(open)) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+/// The text of an answer with the `tappass` object as its last member, in place of one that it has already.
+pub fn with_object(mut answer: Value, open: &Open) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2048);
+    // Writing to a Vec cannot fail.
+    match answer.as_object_mut() {
+        Some(answer) => {
+            answer.shift_remove("tappass");
+            let _ = serde_json::to_writer(&mut out, answer);
+            out.pop();
+            out.extend_from_slice(if answer.is_empty() { b"\"tappass\":" } else { b",\"tappass\":" });
+            let _ = serde_json::to_writer(&mut out, &Governance::of(open));
+            out.push(b'}');
+        }
+        None => {
+            let _ = serde_json::to_writer(&mut out, &answer);
+        }
+    }
+    out
 }
 
 /// A pipeline's id is its content: the first half of its hash, as a UUIDv8 (RFC 9562 §5.8).
@@ -72,25 +148,20 @@ fn pipeline_uuid(hash: &str) -> Uuid {
     Uuid::new_v8(bytes)
 }
 
-fn row(row: &TraceRow) -> Value {
-    json!({
-        "step": row.step, "action": row.action, "detected": row.detected, "message": row.message,
-        "duration_ms": millis(row.took),
-    })
-}
-
 /// Milliseconds with three digits: microseconds are what is measured.
-fn millis(took: Duration) -> Value {
+fn millis(took: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "durations of calls are far below 2^52 µs")]
-    let ms = took.as_micros() as f64 / 1000.0;
-    json!(ms)
+    let micros = took.as_micros() as f64;
+    micros / 1000.0
 }
 
 /// The headers of an answer, a refusal or a stream.
 pub fn headers(open: &Open, headers: &mut HeaderMap) {
     let trace = &open.call.trace;
+    // What is set here and around every answer, without growing on the way.
+    headers.reserve(20);
     let mut put = |key: &'static str, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+        if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(HeaderName::from_static(key), value);
         }
     };

@@ -83,12 +83,9 @@ impl Governed {
     /// The record, durable; then the answer.
     pub async fn conclude(mut self) -> Response {
         let open = self.open();
-        let mut body = open.call.exchange.answer.as_mut().map(|a| a.body.take()).unwrap_or_default();
-        if let Some(object) = body.as_object_mut() {
-            object.insert("tappass".into(), governance::object(open));
-        }
-        let bytes = body.to_string();
-        open.response_hash = Some(conclude::sha256(bytes.as_bytes()));
+        let answer = open.call.exchange.answer.as_mut().map(|a| a.body.take()).unwrap_or_default();
+        let bytes = governance::with_object(answer, open);
+        open.response_hash = Some(conclude::sha256(&bytes));
         if let Err(error) = self.record().await {
             return refusal::audit_unavailable(error);
         }
