@@ -99,7 +99,7 @@ pub fn cursor_after(seq: u64) -> String {
 const COLUMNS: &str = "org_id, seq, event_id, ts, agent_id, event_type, action, hash, body";
 
 /// How many events [`AuditTable::append_at`] takes: each number of them is a statement that stays prepared.
-pub const APPEND_AT_MOST: usize = 64;
+pub const APPEND_AT_MOST: usize = 32;
 
 impl AuditTable<'_> {
     /// Begins a transaction that appends.
