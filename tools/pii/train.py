@@ -19,6 +19,9 @@ NOUNS = """Router;Scanner;Server;Printer;Pro;Max;Mini;Plus;Edition;Suite;Cloud;P
 ORGS = """{S} Inc.;{S} Ltd;{S} LLC;{S} and Sons;{S}, {S} and {S};{S}-{S};{S} Group;{S} PLC;{S} & {S};{S} GmbH;{S} AG;{S} BV;{S} NV;{W} {W};{W} Systems;{W} Solutions;{W} Consulting;{W} Software;Bank of {PLACE};{PLACE} Airlines;{W} Industries;{S} Corporation;{S} Partners;{W} Technologies Inc.;{W}{w};{S} Motors;{S} Holding;{S} et Fils;Groupe {S};{S} S.p.A.;{S} SA;{S} Hospital;{W} Bank;{W} Insurance;Royal {W} Society""".split(";")
 WORDS = """Global;United;First;National;General;Advanced;Digital;Modern;Open;Blue;Red;Green;North;Pacific;Atlantic;Liberty;Pioneer;Summit;Bright;Rapid;Secure;Smart;Future;Urban;Crystal;Silver;Golden;Star;Sun;Moon;River;Stone;Iron;Data;Net;Info;Tech;Bio;Med;Agro;Logi;Trans;Inter;Euro;Omni;Uni""".split(";")
 STREETS = """{N} {S} Street;{N} {S} Road;{N} {S} Avenue;{S}straat {N};{S}laan {N};{S}strasse {N};{S}weg {N};rue {S} {N};{N} rue de {PLACE};Via {S} {N};Calle {S} {N};Avenida {S}, {N};{N} {G} Lane;Kerkstraat {N};Hauptstraße {N};High Street {N};{PLACE} Road {N};Place {S} {N}""".split(";")
+# Halves of German nouns, which are written with a capital.
+NOUN_HEADS = """Vertrags;Rechnungs;Kunden;Daten;Sicherheits;Arbeits;Verwaltungs;Steuer;Energie;Umwelt;Gesundheits;Bildungs;Verkehrs;Wirtschafts;Finanz;Bau;Lebens;Wasser;Luft;Grund;Rechts;Versicherungs;Forschungs;Wissenschafts;Staats;Landes;Gemeinde;Haupt;Neben;Zusatz;Grenz;Wert;Markt;Preis;Zeit;Netz;Maschinen;Pflanzen;Tier;Berg;Fluss;See;Kriegs;Friedens;Handels;Sprach;Kultur;Kunst;Kirchen;Regierungs""".split(";")
+NOUN_TAILS = """ordnung;prüfung;leitung;verwaltung;sicherheit;fähigkeit;wirtschaft;gesellschaft;planung;entwicklung;ergebnis;verhältnis;problem;system;konzept;bericht;antrag;vorgang;bereich;gebiet;zentrum;amt;werk;plan;satz;sätze;fragen;formen;arten;quellen;körper;kräfte;gruppen;mitglieder;teile;stoff;steuer;recht;gesetz;kosten;preise;daten;modell;verfahren;grundlage;theorie;analyse;struktur;funktion;region;zone;bau;haus;raum;tag;jahr;zeit""".split(";")
 PARTICLES = ["van", "van de", "van der", "von", "de", "de la", "di", "da", "del", "den", "le", "dos"]
 
 
@@ -49,6 +52,18 @@ class Filler:
                 f"{g} {self.given()} {s}" if x < 0.22 else f"{g} {self.name('surname')} {self.name('surname')}" if x < 0.29 else f"{g} {s}")
         return name.upper() if self.r.random() < 0.06 else name
 
+    def strew(self, text):
+        """A clean text with names put between two of its plain words: names stand in more places than templates know."""
+        spots = [m.start() + 1 for m in re.finditer(r"(?<=[a-z]) (?=[a-z]{2})", text)]
+        spans, out, last = [], "", 0
+        for at in sorted(self.r.sample(spots, min(len(spots), len(text) // 120))):
+            name = self.person() if self.r.random() < 0.8 else self.name("given")
+            lead = re.match(r"(?:(?:van|de|der|von|la|di|da|del|den|le|dos) )+", name)
+            out += text[last:at]
+            spans.append((len(out) + (lead.end() if lead else 0), len(out) + len(name)))
+            out, last = out + name + " ", at
+        return out + text[last:], spans
+
     def fill(self, template, depth=0):
         """The text and the spans of its names."""
         out, spans = "", []
@@ -62,7 +77,7 @@ class Filler:
                 "PLACE": lambda: pick(self.rest["place"]).title(),
                 "PRODUCT": lambda: f"{pick(BRANDS) if self.r.random() < 0.5 else self.name('given')} {pick(NOUNS) if self.r.random() < 0.8 else self.r.randrange(1, 20)}",
                 "STREET": lambda: self.fill(pick(STREETS), depth + 1)[0],
-                "THING": lambda: pick(THINGS), "W": lambda: pick(WORDS), "w": lambda: pick(WORDS).lower(),
+                "THING": lambda: pick(THINGS), "NOUN": lambda: pick(NOUN_HEADS) + pick(NOUN_TAILS) if self.r.random() < 0.6 else pick(NOUN_TAILS).capitalize(), "W": lambda: pick(WORDS), "w": lambda: pick(WORDS).lower(),
                 "N": lambda: str(self.r.randrange(2, 400)), "DATE": lambda: pick(["1994", "2019", "12 March", "3 mei 2021", "2024-05-06", "May 2020", "05/11/2023"]),
                 "MAIL": lambda: f"{self.name('given').lower()}@example.org", "TEL": lambda: f"+32 4{self.r.randrange(70, 99)} {self.r.randrange(10, 99)} {self.r.randrange(10, 99)} 12",
             }.get(slot, lambda: part)()
@@ -135,9 +150,14 @@ def main():
     for line in (HERE / "templates.txt").read_text("utf8").splitlines():
         if line and not line.startswith("# "):
             rows += [(*filler.fill(line), 1.0, []) for _ in range(a.each)]
+            text, spans = filler.fill(line)
+            if not spans:
+                rows.append((text.upper(), [], 1.0, []))
     for path in a.clean:
         text = path.read_text("utf8", "replace")
-        rows += [(text[i:i + 1500], [], 1.0, []) for i in range(0, len(text), 1500)]
+        pieces = [text[i:i + 1500] for i in range(0, len(text), 1500)]
+        rows += [(piece, [], 1.0, []) for piece in pieces]
+        rows += [(*filler.strew(piece), 0.7, []) for piece in pieces[::2]]
     for path in a.rows:
         for row in map(json.loads, path.read_text("utf8").splitlines()):
             if row["source"] in a.hold_out or row.get("exclude"):

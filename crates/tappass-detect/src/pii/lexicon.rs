@@ -150,17 +150,44 @@ pub(super) const CLASSES: [&str; 26] = [
     "from", "of", "in", "and", "art", "poss", "be", "aux", "wh", "pron", "month", "org", "street", "product",
 ];
 
-static CONTEXT_WORDS: LazyLock<Table> = LazyLock::new(|| {
+static CONTEXT_WORDS: LazyLock<Table> = LazyLock::new(|| classes(include_str!("../../data/context.txt")));
+
+/// The classes of `data/streets.txt`, by the order of its lines.
+pub(super) const STREETS: [&str; 7] =
+    ["english", "foreign", "doubtful", "unit", "announces", "leads", "ending"];
+
+static STREET_WORDS: LazyLock<Table> = LazyLock::new(|| classes(include_str!("../../data/streets.txt")));
+
+/// Words with the number of their line, from one; a word keeps its first line.
+fn classes(text: &str) -> Table {
     let mut table = Table::with_room(2_000);
-    let lines = include_str!("../../data/context.txt").lines().filter(|line| !line.starts_with('#'));
-    for (class, line) in lines.enumerate() {
-        for word in line.split(' ').skip(1) {
-            if let Some(key) = Key::of(word) {
-                table.put(hash(key.as_bytes()), class as u8 + 1);
-            }
+    for (class, line) in text.lines().filter(|line| !line.starts_with('#')).enumerate() {
+        for key in line.split(' ').skip(1).filter_map(Key::of) {
+            table.put(hash(key.as_bytes()), class as u8 + 1);
         }
     }
     table
+}
+
+/// What a word is in an address, of [`STREETS`].
+pub(super) fn street_class(key: &Key) -> Option<&'static str> {
+    let line = usize::from(STREET_WORDS.get(hash(key.as_bytes())));
+    STREETS.get(line.checked_sub(1)?).copied()
+}
+
+/// Whether a word of some length ends as one-word street names do: `Veldstraat`.
+pub(super) fn ends_as_street(key: &Key) -> bool {
+    let word = key.as_bytes();
+    let mut tails = (3..=9).filter(|n| word.len() >= n + 3).map(|n| &word[word.len() - n..]);
+    tails.any(|tail| ENDINGS.get(hash(tail)) > 0)
+}
+
+static ENDINGS: LazyLock<Table> = LazyLock::new(|| {
+    let line = include_str!("../../data/streets.txt")
+        .lines()
+        .find(|line| line.starts_with("ending "))
+        .unwrap_or_default();
+    classes(line)
 });
 
 /// The class of a word, an index into [`CLASSES`].
@@ -200,6 +227,12 @@ mod tests {
         let lines = include_str!("../../data/context.txt").lines().filter(|line| !line.starts_with('#'));
         let names: Vec<&str> = lines.filter_map(|line| line.split(' ').next()).collect();
         assert_eq!(names, CLASSES);
+        let lines = include_str!("../../data/streets.txt").lines().filter(|line| !line.starts_with('#'));
+        let names: Vec<&str> = lines.filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(names, STREETS);
+        assert!(
+            ends_as_street(&Key::of("Veldstraat").unwrap()) && !ends_as_street(&Key::of("Straat").unwrap())
+        );
         assert_eq!(class(&Key::of("Dear").unwrap()), Some(0));
         assert_eq!(class(&Key::of("zebra").unwrap()), None);
     }

@@ -22,7 +22,7 @@ pub(crate) fn rules() -> Vec<Rule> {
         national::rules(),
         identity::rules(),
         place::rules(),
-        vec![person::rule()],
+        person::rules(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -173,36 +173,60 @@ const AFTER: usize = 14;
 
 /// One word of a name: `Anna`, `O'Neil`, `Jean-Luc`, `MCDONALD`, `J.`, `J.R.R.`, `d'Arc`.
 const WORD: &str = r"(?:[A-Z\u{C0}-\u{17F}][A-Za-z\u{C0}-\u{17F}]*(?:['-][A-Za-z\u{C0}-\u{17F}]+){0,2}|(?:[A-Z]\.-?){1,3}|[dl]'[A-Z][A-Za-z\u{C0}-\u{17F}]+)";
-/// What stands between the words of a name.
-const PARTICLES: [&str; 30] = [
-    "van", "von", "de", "der", "den", "het", "ten", "ter", "te", "du", "des", "la", "le", "del", "della",
-    "di", "da", "dos", "das", "do", "zu", "zum", "zur", "el", "al", "bin", "ibn", "af", "av", "y",
-];
+/// What stands between the words of a name; the second list only after `van`, `von`, `de`.
+const PARTICLES: &str =
+    "van|von|de|ten|ter|te|du|des|la|le|del|della|di|da|dos|das|do|zu|zum|zur|el|al|bin|ibn|af|av";
+const SECOND: &str = "de|der|den|het|'t|la|le|los|las";
 
-pub(super) fn rule() -> Rule {
-    let mut rule = Rule::new(Family::Pii, "PERSON", 0.8, "").after(AFTER).check(person);
-    rule.regex = Cow::Owned(pattern());
-    rule
+pub(super) fn rules() -> Vec<Rule> {
+    let mut names = Rule::new(Family::Pii, "PERSON", 0.8, "").after(AFTER).check(person);
+    names.regex = Cow::Owned(pattern());
+    // In lower case only behind words that announce a name.
+    let small = Rule::new(
+        Family::Pii,
+        "PERSON",
+        0.7,
+        r"(?i-u:name:|name is|naam:|naam is|nom :|nombre:|nome:|i am|i'm|mr\.?|mrs\.?|ms\.?|dr\.?|dear|hi|with|contact|called|user:) {1,4}(?<v>[a-z\u{DF}-\u{17F}]{2,20}(?: [a-z]\.?)? [a-z\u{DF}-\u{17F}'-]{2,24})",
+    );
+    vec![names, small.check(lower)]
+}
+
+/// A name in lower case: a given name that is no word, and a word that may be a surname.
+fn lower(hit: &Hit<'_>) -> Option<f32> {
+    let (first, last) = hit.value.split_once(' ')?;
+    let last = Key::of(last.rsplit(' ').next()?)?;
+    let first = Key::of(first)?;
+    let given =
+        entry(&first).given() >= 1 && !entry(&first).word() && class(&first).is_none() && !is_common(&first);
+    let surname =
+        class(&last).is_none() && (entry(&last).surname() > 0 || !is_common(&last)) && !entry(&last).word();
+    hit.when(given && surname)
 }
 
 fn pattern() -> String {
-    let particle = PARTICLES.join("|");
-    format!(r"{WORD}(?: (?:(?:{particle}|'t) ){{0,2}}{WORD}){{0,3}}")
+    let second = format!("(?:van|von|de) (?:{SECOND})");
+    format!(r"{WORD}(?: (?:(?:{second}|{PARTICLES}) )?{WORD}){{0,3}}")
 }
 
 fn person(hit: &Hit<'_>) -> Option<f32> {
     let mut sum = 0.0_f32;
-    if !features(hit, |feature| sum += WEIGHTS[feature]) || sum <= 0.0 {
+    let unknown = features(hit, |feature| sum += WEIGHTS[feature])?;
+    // A single word that no list has as a name needs more around it.
+    if sum <= if unknown { UNKNOWN } else { 0.0 } {
         return None;
     }
     // Below the scores of findings that a checksum or a form proves.
     Some(0.5 + 0.34 * (1.0 - 2.0 / (1.0 + sum.exp())))
 }
 
-/// Tells `each` the features of a candidate. False: it cannot be a name, whatever stands around it.
-fn features(hit: &Hit<'_>, mut each: impl FnMut(usize)) -> bool {
+/// The log-odds that a single unknown word needs.
+const UNKNOWN: f32 = 0.8;
+
+/// Tells `each` the features of a candidate, and whether it is a single word that is known as no name. `None`: it cannot
+/// be a name, whatever stands around it.
+fn features(hit: &Hit<'_>, mut each: impl FnMut(usize)) -> Option<bool> {
     if cut(hit) {
-        return false;
+        return None;
     }
     let mut kinds = [Kind::Acronym; 6];
     let (mut words, mut capitals, mut particle) = (0, true, false);
@@ -217,8 +241,12 @@ fn features(hit: &Hit<'_>, mut each: impl FnMut(usize)) -> bool {
     }
     let kinds = &kinds[..words];
     let (first, last) = (kinds[0], kinds[words - 1]);
-    if words == 1 && (first == Kind::Initial || hit.value.len() < 3) {
-        return false;
+    let short = words == 1 && hit.value.len() < 3;
+    if short
+        || starts_otherwise(hit.value, first)
+        || !kinds.iter().any(|k| !matches!(k, Kind::Initial | Kind::Context))
+    {
+        return None;
     }
     let (before, rest) = back(hit.before);
     let (before2, _) = back(rest);
@@ -247,12 +275,18 @@ fn features(hit: &Hit<'_>, mut each: impl FnMut(usize)) -> bool {
     put(10, after, last as usize);
     put(11, before, words);
     put(12, before, after);
-    true
+    Some(words == 1 && first >= Kind::Place)
+}
+
+/// Whether the first word begins a sentence rather than a name: `Your`, `When`, `She`.
+fn starts_otherwise(value: &str, first: Kind) -> bool {
+    const STARTS: [&str; 5] = ["poss", "wh", "pron", "be", "greet"];
+    let word = value.split(' ').next().unwrap_or_default();
+    first == Kind::Context && class_of(word).is_some_and(|class| STARTS.contains(&CLASSES[class]))
 }
 
 fn is_particle(token: &str) -> bool {
-    token.starts_with(|c: char| c.is_ascii_lowercase() || c == '\'')
-        && (token == "'t" || PARTICLES.contains(&token))
+    token == "'t" || token.starts_with(|c: char| c.is_ascii_lowercase()) && !token.contains('\'')
 }
 
 /// Whether the candidate is a part of something longer: an identifier, a path, an address, a hyphenated word.
@@ -268,13 +302,18 @@ fn cut(hit: &Hit<'_>) -> bool {
         [b'\'', b, ..] => b.is_ascii_alphabetic() && *b != b's',
         _ => false,
     };
-    // `Anna's` is `Anna` and what belongs to her.
-    glued || goes_on || hit.value.ends_with("'s") || hit.value.ends_with("'S")
+    // `Anna's` is `Anna` and what belongs to her; `Don't` and `We'll` are no names.
+    const TAILS: [&str; 6] = ["'s", "'S", "'t", "'T", "'ll", "'re"];
+    let tailed = |word: &str| word.len() > 2 && TAILS.iter().any(|tail| word.ends_with(tail));
+    glued || goes_on || hit.value.split(' ').any(tailed)
 }
 
 /// What a word of a candidate is; `later`: it is not the first one.
 fn kind(word: &str, later: bool) -> Kind {
     let letters = word.chars().filter(|c| c.is_alphabetic()).count();
+    if letters > 20 {
+        return Kind::Unlike;
+    }
     if letters == 1 && !later && !word.ends_with('.') {
         // `A` and `I` at the start are words.
         return Kind::Context;
@@ -285,6 +324,9 @@ fn kind(word: &str, later: bool) -> Kind {
     if let Some((head, tail)) = word.split_once('-') {
         // A double name is no surer than its worse half.
         return kind(head, later).max(kind(tail, true));
+    }
+    if is_camel(word) {
+        return Kind::Acronym;
     }
     let Some(key) = Key::of(word) else { return Kind::Neutral };
     let known = entry(&key);
@@ -310,6 +352,15 @@ fn kind(word: &str, later: bool) -> Kind {
             _ => Kind::Unlike,
         },
     }
+}
+
+/// Capitals within the word, as brands and identifiers have them (`GitHub`), names only after some beginnings
+/// (`McDonald`, `O'Neil`).
+fn is_camel(word: &str) -> bool {
+    const BEGINNINGS: [&str; 9] = ["Mc", "Mac", "De", "Di", "La", "Le", "Van", "Von", "Fitz"];
+    let inner =
+        word.as_bytes().windows(2).position(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase());
+    inner.is_some_and(|at| !BEGINNINGS.contains(&&word[..=at]))
 }
 
 const fn sign(sign: Sign) -> usize {
@@ -483,7 +534,7 @@ pub fn name_evidence(text: &str) -> Vec<NameEvidence> {
             let (before, after, words) = (&view[from..start], &view[end..to], &OnceCell::new());
             let hit = Hit { value, whole: value, before, words, after, score: 0.8 };
             let mut features_ = Vec::new();
-            if features(&hit, |feature| features_.push((name(feature), WEIGHTS[feature]))) {
+            if features(&hit, |feature| features_.push((name(feature), WEIGHTS[feature]))).is_some() {
                 let log_odds = features_.iter().map(|(_, weight)| weight).sum();
                 let (start, end) = (folded.original_start(start), folded.original_end(end));
                 out.push(NameEvidence { start, end, log_odds, features: features_ });
@@ -504,6 +555,7 @@ mod tests {
             ("The report was written by Katarzyna Nowak last week.", "PERSON", "Katarzyna Nowak"),
             ("Please ask Jean-Luc van der Berghe about it", "PERSON", "Jean-Luc van der Berghe"),
             ("Mevrouw Van Acker belde gisteren", "PERSON", "Van Acker"),
+            ("my name is monika novak and", "PERSON", "monika novak"),
             ("Sarah's contract ends in June", "PERSON", "Sarah"),
             ("Best regards,\nGiulia Ferrari\nHead of Sales", "PERSON", "Giulia Ferrari"),
         ]);
@@ -519,6 +571,9 @@ mod tests {
             "Use HashMap::new or MyClass.get(Foo_Bar) here",
             "Der Vertrag und die Rechnung liegen bei.",
             "Anna_Smith=1",
+            "my name is not important, dear customer service",
+            "Log in with GitHub Actions",
+            "WHAT? I DON'T KNOW",
         ]);
     }
 

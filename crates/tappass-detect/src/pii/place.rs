@@ -8,11 +8,11 @@ use std::borrow::Cow;
 
 use tappass_model::Family;
 
-use super::lexicon::{Key, class, entry, is_common};
-use crate::rule::{Hit, Rule, mentions};
+use super::lexicon::{CLASSES, Key, class, ends_as_street, entry, is_common, street_class};
+use crate::rule::{Hit, Rule};
 
 /// A capitalised word or an initial.
-const WORD: &str = r"[A-Z\u{C0}-\u{52F}][A-Za-z\u{C0}-\u{52F}]*(?:['.-][A-Za-z\u{C0}-\u{52F}]+){0,3}\.?";
+const WORD: &str = r"(?:[A-Z\u{C0}-\u{52F}][A-Za-z\u{C0}-\u{52F}]{0,3}\.|[A-Z\u{C0}-\u{52F}][A-Za-z\u{C0}-\u{52F}]*(?:['.-][A-Za-z\u{C0}-\u{52F}]+){0,3})";
 /// Small words within the name of a street or town.
 const SMALL: &str = r"(?:(?:de|du|des|la|le|les|del|della|delle|dei|dell'|di|da|do|dos|das|van|von|den|der|het|ten|ter|el|los|las|l'|d'|of|the|i|y|e|u|v|nad|na|pod|am|an|im|zum|zur|op|aan|sur|sous|en|bei|upon|under) ?){0,3}";
 /// Kinds of streets that begin a name, also in lower case.
@@ -26,70 +26,6 @@ const TOWN: &str = r"(?: \([A-Z][A-Za-z]{1,12}\))?";
 /// Postcodes: UK, then NL, PL, SE, PT, BR, then plain ones with the sign of a country or the four digits of the US.
 const POSTCODE: &str = r"(?:[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}|[0-9]{4} ?[A-Z]{2}|[0-9]{2}-[0-9]{3}|[0-9]{3} [0-9]{2}|[0-9]{4,5}-[0-9]{3}|(?:[A-Z]{1,2}-)?[0-9]{4,5}(?:-[0-9]{4})?)";
 const COUNTRY: &str = r"(?i-u:Belgium|België|Belgique|Belgien|The Netherlands|Netherlands|Nederland|Pays-Bas|Niederlande|Luxembourg|Luxemburg|Germany|Deutschland|Duitsland|Allemagne|Austria|Österreich|Oostenrijk|Switzerland|Schweiz|Suisse|Svizzera|France|Frankrijk|Frankreich|Francia|Spain|España|Spanje|Espagne|Italy|Italia|Italië|Italien|Italie|Portugal|United Kingdom|Great Britain|England|Scotland|Wales|Ireland|United States|USA|Canada|Australia|New Zealand|Denmark|Danmark|Norway|Norge|Sweden|Sverige|Finland|Suomi|Iceland|Poland|Polska|Czech Republic|Czechia|Slovakia|Slovenia|Slovenija|Croatia|Hrvatska|Hungary|Greece|Cyprus|Estonia|Latvia|Lithuania|Romania|Bulgaria|Brazil|Brasil|Mexico|Argentina|Uruguay|Chile|South Africa|Tunisia|Morocco|Greenland|Turkey|India|Japan)";
-/// What says that an address comes.
-const ANNOUNCED: &[&str] = &[
-    "address",
-    "adres",
-    "anschrift",
-    "dirección",
-    "direccion",
-    "indirizzo",
-    "endereço",
-    "domicil",
-    "lives at",
-    "lives on",
-    "lives in",
-    "living at",
-    "live at",
-    "lived in",
-    "lived at",
-    "live in",
-    "living in",
-    "located at",
-    "situated at",
-    "resides",
-    "residing",
-    "residence",
-    "based at",
-    "moved to",
-    "sent to",
-    "send to",
-    "ship to",
-    "shipped to",
-    "deliver",
-    "delivered to",
-    "meet me at",
-    "meet at",
-    "arrived at",
-    "is at",
-    "pick up at",
-    "visit us at",
-    "woont",
-    "wonende",
-    "gevestigd",
-    "gelegen",
-    "verhuisd naar",
-    "wohnt",
-    "wohnhaft",
-    "habite",
-    "demeurant",
-    "domicilié",
-    "situé",
-    "livraison",
-    "vive en",
-    "reside",
-    "domicilio",
-    "residente",
-    "abita",
-    "entrega",
-    "spedizione",
-    "lieferung",
-    "levering",
-    "bezorg",
-    "corner of",
-    "sede",
-];
-
 pub(super) fn rules() -> Vec<Rule> {
     let address = |score, regex: String| {
         let mut rule = Rule::new(Family::Pii, "ADDRESS", score, "");
@@ -117,165 +53,94 @@ pub(super) fn rules() -> Vec<Rule> {
     ]
 }
 
-/// Kinds of streets in English; those beyond these are words too often.
-const ENGLISH: &[&str] = &[
-    "street",
-    "st",
-    "avenue",
-    "ave",
-    "road",
-    "rd",
-    "boulevard",
-    "blvd",
-    "drive",
-    "dr",
-    "lane",
-    "ln",
-    "court",
-    "ct",
-    "way",
-    "place",
-    "pl",
-    "square",
-    "sq",
-    "terrace",
-    "close",
-    "crescent",
-    "parkway",
-    "pkwy",
-    "highway",
-    "hwy",
-    "circle",
-    "cir",
-    "trail",
-    "plaza",
-    "mews",
-    "gardens",
-    "grove",
-    "row",
-    "walk",
-    "alley",
-    "loop",
-    "esplanade",
-];
-/// Kinds of streets that are ordinary words in English, so that the lexicon leaves them out.
-const FOREIGN: &[&str] =
-    &["rue", "via", "place", "route", "corso", "piazza", "plaza", "avenue", "boulevard", "ul", "trg", "laan"];
-/// Endings of one-word street names.
-const ENDINGS: &[&str] = &[
-    "straat",
-    "laan",
-    "steenweg",
-    "dreef",
-    "plein",
-    "singel",
-    "gracht",
-    "kade",
-    "dijk",
-    "steeg",
-    "lei",
-    "baan",
-    "pad",
-    "hof",
-    "ring",
-    "strasse",
-    "str",
-    "weg",
-    "platz",
-    "allee",
-    "gasse",
-    "ufer",
-    "damm",
-    "steig",
-    "vagen",
-    "gatan",
-    "gata",
-    "gate",
-    "veien",
-    "vegen",
-    "vej",
-    "gade",
-    "straede",
-    "tie",
-    "katu",
-    "boulevard",
-    "markt",
-    "braut",
-    "stigur",
-];
-
 /// What a candidate has of an address, in points: three make one. `form`: points that its form is worth already.
 fn judge(hit: &Hit<'_>, form: u8) -> Option<f32> {
-    if hit.before.ends_with(|c: char| "-./_=#$@:".contains(c) && !hit.before.ends_with(": "))
-        || hit.after.starts_with(['@', '%', '_', '='])
-        || hit.value.ends_with('.')
-    {
+    let glued = hit.before.ends_with(['-', '.', '/', '_', '=', '#', '$', '@', ':']);
+    if glued || hit.after.starts_with(['@', '%', '_', '=']) || hit.value.ends_with('.') {
         return None;
     }
-    let (mut points, mut words, mut plain, mut month, mut previous) = (form, 0, 0, false, "");
-    let mut street = false;
-    let numbered = hit.value.starts_with(|c: char| c.is_ascii_digit())
-        || is_unit(hit.value.split(' ').next().unwrap_or_default());
+    let mut seen = Seen { numbered: hit.value.starts_with(|c: char| c.is_ascii_digit()), ..Seen::default() };
+    let mut after_unit = false;
     for token in hit.value.split([' ', ',', '\n', '(', ')', '>']).filter(|t| !t.is_empty()) {
         let word = token.trim_end_matches('.');
         if word.bytes().any(|b| b.is_ascii_digit()) {
-            if is_unit(previous) {
-                points += 2;
-            }
-        } else if word.len() > 1 {
-            let Some(key) = Key::of(word) else {
-                previous = word;
-                words += 1;
-                continue;
-            };
-            let lower = key.as_bytes();
-            let is = |list: &[&str]| list.iter().any(|w| w.as_bytes() == lower);
-            let ends = |list: &[&str]| {
-                list.iter().any(|w| lower.len() >= w.len() + 3 && lower.ends_with(w.as_bytes()))
-            };
-            month |= class(&key).is_some_and(|c| super::lexicon::CLASSES[c] == "month");
-            let capital = word.starts_with(char::is_uppercase);
-            let english = is(ENGLISH) && (numbered || is(&ENGLISH[..4])) && words > 0;
-            street |= english
-                || (capital && ends(ENDINGS))
-                || is(FOREIGN)
-                || (entry(&key).street() && !is_unit(word));
-            words += u8::from(capital);
-            plain += u8::from(capital && is_common(&key) && !entry(&key).place());
+            seen.units += u8::from(after_unit);
+            after_unit = false;
+        } else {
+            after_unit = seen.word(word);
         }
-        previous = word;
     }
-    if (month && !street) || words == 0 {
+    let named = seen.words > seen.kinds || seen.whole;
+    let street =
+        named && (seen.street || seen.whole || (seen.doubtful && seen.common + seen.kinds < seen.words));
+    if seen.words == 0 || (seen.month && !street && seen.units == 0) {
         return None;
     }
-    points += 3 * u8::from(street);
-    if points < 3 && plain * 2 <= words && !is_given(hit.value) && mentions(hit.before, ANNOUNCED) {
+    let mut points = form + 2 * seen.units + 3 * u8::from(street);
+    if points < 3 && seen.common * 2 <= seen.words && !is_given(hit.value) && announced(hit.before) {
         points += 3;
     }
     hit.when(points >= 3)
 }
 
-/// Whether the word announces a part of a building.
-fn is_unit(word: &str) -> bool {
-    const UNITS: &[&str] = &[
-        "suite",
-        "ste",
-        "apt",
-        "apartment",
-        "appartement",
-        "appartamento",
-        "flat",
-        "studio",
-        "unit",
-        "floor",
-        "bus",
-        "bte",
-        "piso",
-        "puerta",
-        "piano",
-        "interno",
-    ];
-    UNITS.iter().any(|u| u.eq_ignore_ascii_case(word))
+/// What the words of a candidate tell.
+#[derive(Default)]
+struct Seen {
+    /// It begins with a number.
+    numbered: bool,
+    /// Capitalised words; of these, kinds of streets, and ordinary words.
+    words: u8,
+    kinds: u8,
+    common: u8,
+    /// Numbers of flats.
+    units: u8,
+    street: bool,
+    doubtful: bool,
+    /// A street's name in one word, with its kind.
+    whole: bool,
+    month: bool,
+}
+
+impl Seen {
+    /// Takes a word in. True: it announces the number of a flat.
+    fn word(&mut self, word: &str) -> bool {
+        let capital = word.starts_with(char::is_uppercase);
+        let Some(key) = Key::of(word).filter(|_| word.len() > 1) else {
+            self.words = self.words.saturating_add(u8::from(capital));
+            return false;
+        };
+        let known = street_class(&key);
+        let kind = match known {
+            // `12 Main Street`, `Main Street 12`, but not `Google Drive 2`.
+            Some("english") => self.words > 0 && (self.numbered || STRONG.contains(&key.as_bytes())),
+            Some("foreign") => true,
+            Some("unit" | "doubtful") => false,
+            _ => entry(&key).street(),
+        };
+        self.street |= kind;
+        self.doubtful |= known == Some("doubtful");
+        self.whole |= capital && ends_as_street(&key);
+        self.month |= class(&key).is_some_and(|c| CLASSES[c] == "month");
+        if capital {
+            self.words = self.words.saturating_add(1);
+            self.kinds = self.kinds.saturating_add(u8::from(kind || known == Some("doubtful")));
+            self.common = self.common.saturating_add(u8::from(is_common(&key) && !entry(&key).place()));
+        }
+        known == Some("unit")
+    }
+}
+
+/// Kinds of streets in English that make one before a number too.
+const STRONG: [&[u8]; 5] = [b"street", b"avenue", b"road", b"boulevard", b"lane"];
+
+/// Whether the words before a candidate announce an address: `lives at`, `Adresse :`.
+fn announced(before: &str) -> bool {
+    let mut words = before.rsplit(|c: char| !c.is_alphabetic()).filter(|w| !w.is_empty()).take(7);
+    let Some(last) = words.next() else { return false };
+    let leads = ["at", "to", "in", "on", "is", "te", "op", "en", "nach", "a"].contains(&last);
+    let class = |word: &str| Key::of(word).and_then(|key| street_class(&key));
+    class(last) == Some("announces")
+        || words.any(|w| class(w) == Some("announces") || (leads && class(w) == Some("leads")))
 }
 
 /// Whether the value is a given name and a number: `Anna 5 minutes ago`.
@@ -297,6 +162,38 @@ mod tests {
             ("au 12 rue de la Paix, 75002 Paris", "ADDRESS", "12 rue de la Paix, 75002 Paris"),
             ("in Via Garibaldi 4, 00153 Roma", "ADDRESS", "Via Garibaldi 4, 00153 Roma"),
             ("at 221 Baker Street, London NW1 6XE", "ADDRESS", "221 Baker Street, London NW1 6XE"),
+        ]);
+        finds(&[
+            ("She lives at 92597 Jahu 80, Liiva", "ADDRESS", "92597 Jahu 80"),
+            (
+                "Ship it to 12 Elm Road, Apt. 4, Springfield, IL 62704",
+                "ADDRESS",
+                "12 Elm Road, Apt. 4, Springfield, IL 62704",
+            ),
+            (
+                "20789 Allika 46\n Suite 501\n Riisa\n\n Estonia 62488",
+                "ADDRESS",
+                "20789 Allika 46\n Suite 501\n Riisa\n\n Estonia 62488",
+            ),
+            ("de gebouwen aan de Kerkstraat 14 in", "ADDRESS", "Kerkstraat 14"),
+            ("at Flat 3, Rose Court, Leeds, LS1 4AP.", "ADDRESS", "Flat 3, Rose Court, Leeds, LS1 4AP"),
+            ("Unit 8505 Box 9220\nDPO AE 90744", "ADDRESS", "Unit 8505 Box 9220\nDPO AE 90744"),
+            ("write to P.O. Box 2214", "ADDRESS", "P.O. Box 2214"),
+            ("Postbus 12, 3500 AA Utrecht", "ADDRESS", "Postbus 12, 3500 AA Utrecht"),
+            ("en la calle Mayor 5, 28013 Madrid", "ADDRESS", "calle Mayor 5, 28013 Madrid"),
+            (
+                "stop at the corner of 5 Mill Road and Park Lane",
+                "ADDRESS",
+                "the corner of 5 Mill Road and Park Lane",
+            ),
+        ]);
+        passes(&[
+            "The State Route 99 and Route 66",
+            "Windows Server 2019 on Google Drive 2",
+            "12 May 2021 and 3 April",
+            "Chapter 5 Section 2",
+            "Boeing 747 and Airbus 380",
+            "Via Slack 2 messages came",
         ]);
         passes(&["in 1980 the street was empty", "Via this way 4 of us", "5 Great Ways to learn"]);
     }

@@ -44,6 +44,11 @@ const PLANTED: &[&str] = &[
     "Anna Router",
     "Aa Aa Aa Aa Aa Aa",
     "Victorbaan 31, 8777SH, Bronneger",
+    "20789 Allika 46\n Suite 501\n Riisa\n\n Estonia 62488",
+    "lives at 92597 Jahu 80",
+    "12 Aa 12 Aa 12 Aa",
+    "Flat 3, Rose Court, Leeds, LS1 4AP",
+    "P.O. Box 2214",
     "221 Baker Street, London NW1 6XE",
     "vehicle 1M8GDM9AXKP042788",
     "AKIAQ3EGRZ5T7WXYN2KD",
@@ -248,9 +253,20 @@ fn a_key_is_held_and_a_false_start_let_go() {
 #[test]
 fn nothing_is_held_longer_than_the_longest_match() {
     let scanner = scanner();
-    for unit in
-        ["a", "4", "A1b-", "password=", "-----BEGIN PRIVATE KEY-----\n", "<<", "ignore all the ", "d1/"]
-    {
+    for unit in [
+        "a",
+        "4",
+        "A1b-",
+        "password=",
+        "-----BEGIN PRIVATE KEY-----\n",
+        "<<",
+        "ignore all the ",
+        "d1/",
+        "Aa ",
+        "12 Aa ",
+        "Aa, ",
+        "A. ",
+    ] {
         let mut stream = scanner.stream();
         let mut pushed = 0;
         for _ in 0..40_000 / unit.len() {
