@@ -59,6 +59,16 @@ impl Call {
         self.ask_guardrails(Phase::After, first).await
     }
 
+    /// Whether a policy of the organisation has yet to judge the answer when its last text has come.
+    pub(crate) fn policy_judges_answers(&self) -> bool {
+        self.exchange.mode.acts() && self.policies.has_own(Question::Guardrails)
+    }
+
+    /// Whether one has yet to judge the tool calls that the model wants.
+    pub(crate) fn policy_judges_tools(&self) -> bool {
+        self.exchange.mode.acts() && self.policies.has_own(Question::Tools)
+    }
+
     async fn ask_tools(&mut self, calls: Vec<ToolCallView>) -> Result<(), Halt> {
         let tools = self.exchange.request.tools.clone();
         self.ask(Question::Tools, Tools { call: self.view(), tools, calls }).await
@@ -98,6 +108,11 @@ impl Call {
             Mode::Lockdown if verdict > Action::Allow => Action::Block,
             _ => verdict,
         };
+        // The pieces of a stream are masked as they come, before the policy is asked about the whole.
+        let streamed = question == Question::Guardrails
+            && self.exchange.answer.is_some()
+            && self.exchange.request.stream;
+        let verdict = if streamed && verdict == Action::Redact { Action::Block } else { verdict };
         let action = self.effective(verdict);
         let took = start.elapsed();
         self.trace.policies.push(PolicyRow {
@@ -198,6 +213,18 @@ mod tests {
         c.admit().await.expect("passes");
         assert!(matches!(c.forward().await, Err(Halt::Blocked(b)) if b.step == "tappass.routing"));
         assert_eq!(c.provider, "");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_a_policy_would_mask_is_held_and_refused() {
+        let masks = NO_MAIL.replace("\"block\"", "\"redact\"").replace("\tf.origin == \"user\"\n", "");
+        let mut c = governed(Mode::Enforce, Question::Guardrails, &masks);
+        c.exchange.request.stream = true;
+        assert!(c.policy_judges_answers());
+        let text = "Ask joan@example.org.".to_owned();
+        let segment = tappass_model::Segment { origin: Origin::Answer, pointer: "/x".into(), text };
+        let answer = tappass_model::Answer { segments: vec![segment], ..Default::default() };
+        assert!(matches!(c.examine(answer).await, Err(Halt::Blocked(b)) if b.step == "tappass.guardrails"));
     }
 
     #[tokio::test]

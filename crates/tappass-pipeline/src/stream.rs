@@ -59,15 +59,15 @@ impl StreamGuard {
             Runnable::Pure(pure) => does(&**pure) && call.action_on_hit(step).1 == Action::Block,
             Runnable::Waiting(_) => false,
         };
-        let holds_all =
-            call.pipeline.steps[call.pipeline.examine()].iter().any(|s| blocks(s, |pure| pure.holds()));
+        let holds_all = call.policy_judges_answers()
+            || call.pipeline.steps[call.pipeline.examine()].iter().any(|s| blocks(s, |pure| pure.holds()));
         holds_tools |= call.pipeline.steps[call.pipeline.admit()]
             .iter()
             .any(|s| blocks(s, |pure| pure.judges_answers()));
         let restorer = call.restorer().map(Arc::new);
         Self {
             holds_text: holds_text || restorer.is_some(),
-            holds_tools: holds_tools || restorer.is_some(),
+            holds_tools: holds_tools || restorer.is_some() || call.policy_judges_tools(),
             holds_all,
             wants_usage,
             restorer,

@@ -67,3 +67,25 @@ async fn a_text_that_is_no_policy_is_refused_with_its_place() {
             && shown["shipped"].as_str().is_some_and(|s| s.contains("package tappass.tools"))
     );
 }
+
+#[tokio::test]
+async fn tool_calls_of_a_stream_wait_for_the_policy() {
+    let world = World::new().await;
+    let things = world.ours.things(&world.gateway).await;
+    let admin = &world.ours.admin;
+    let path = format!("/agents/{}", things.agent_uuid);
+    let enforce = json!({"mode": "enforce", "floor": "enforce"});
+    assert_eq!(ask(&world.gateway, admin, Method::PATCH, &path, enforce).await.status, 200);
+    let rego =
+        NO_PAYMENTS.replace(r#""pay" in input.tools"#, "{ some call in input.calls; call.tool == \"pay\" }");
+    assert_eq!(
+        ask(&world.gateway, admin, Method::PUT, "/policies/tools", json!({"rego": rego})).await.status,
+        201
+    );
+    let tools = json!([{"type": "function", "function": {"name": "pay", "parameters": {"type": "object"}}}]);
+    let body = json!({"model": "builtin", "stream": true, "tools": tools, "tool_choice": "required",
+        "messages": [{"role": "user", "content": "call pay {\"amount\": 5}"}]});
+    let answer = ask(&world.gateway, &things.api_key, Method::POST, "/v1/chat/completions", body).await;
+    assert!(answer.text.contains("content_filter") && answer.text.contains("no payments"), "{answer:?}");
+    assert!(!answer.text.contains("\"tool_calls\":"), "{answer:?}");
+}
