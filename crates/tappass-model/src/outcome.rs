@@ -77,6 +77,11 @@ pub enum Effect {
     Cost(Option<f64>),
     /// What is left of a limit, for the answer's headers.
     Rate(RateLimit),
+    /// Keep a trace of the call for support.
+    Keep {
+        /// For so many days.
+        days: u16,
+    },
     /// Something to remember. Steps that come later in the same call see it too.
     Remember(Scope, Change),
     /// The thresholds of later scored steps are lowered by at least this share, 0 to 1.

@@ -21,6 +21,7 @@ pub const STEPS: &[Entry] = &[
     Entry::pure::<detect_code_exec::DetectCodeExec>(),
     Entry::pure::<detect_multimodal::DetectMultimodal>(),
     Entry::pure::<inspect_images::InspectImages>(),
+    Entry::waiting::<llm_judge::LlmJudge>(),
     Entry::pure::<classify_data::ClassifyData>(),
     // call: run it
     Entry::waiting::<call_llm::CallLlm>(),
@@ -33,4 +34,5 @@ pub const STEPS: &[Entry] = &[
     Entry::pure::<verify_artifacts::VerifyArtifacts>(),
     Entry::pure::<pii_restore::PiiRestore>(),
     Entry::pure::<cost_tracking::CostTracking>(),
+    Entry::pure::<debug_log::DebugLog>(),
 ];

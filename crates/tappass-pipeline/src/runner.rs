@@ -299,6 +299,7 @@ impl Call {
                 Effect::Classify(level) => self.classify(level),
                 Effect::Cost(usd) => self.exchange.cost_usd = usd,
                 Effect::Rate(rate) => self.trace.rate = Some(rate),
+                Effect::Keep { days } => self.trace.keep = Some(days),
                 Effect::Tighten(share) => {
                     self.exchange.strictness = self.exchange.strictness.max(share.clamp(0.0, 1.0));
                 }

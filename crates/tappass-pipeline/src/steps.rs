@@ -16,6 +16,8 @@ pub mod detect_secrets;
 pub mod detect_unicode;
 #[path = "steps/before/inspect_images.rs"]
 pub mod inspect_images;
+#[path = "steps/before/llm_judge.rs"]
+pub mod llm_judge;
 #[path = "steps/before/pii_tokenize.rs"]
 pub mod pii_tokenize;
 #[path = "steps/before/rate_limit.rs"]
@@ -36,6 +38,8 @@ pub mod call_tool;
 
 #[path = "steps/after/cost_tracking.rs"]
 pub mod cost_tracking;
+#[path = "steps/after/debug_log.rs"]
+pub mod debug_log;
 #[path = "steps/after/detect_exfiltration.rs"]
 pub mod detect_exfiltration;
 #[path = "steps/after/output_constraints.rs"]

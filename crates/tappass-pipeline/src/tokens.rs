@@ -26,6 +26,19 @@ pub fn tag(token: &str) -> &str {
     &token[token.len().saturating_sub(TAG)..]
 }
 
+/// Whether a text is a token and nothing else, of whatever session. It tells nothing, so it is no leak.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    let mut parts = text.rsplitn(3, '_');
+    let (tag, n, kind) = (parts.next(), parts.next(), parts.next());
+    let all =
+        |part: Option<&str>, fits: fn(u8) -> bool| part.is_some_and(|p| !p.is_empty() && p.bytes().all(fits));
+    all(tag, |b| LETTERS.contains(&b))
+        && tag.is_some_and(|t| t.len() == TAG)
+        && all(n, |b| b.is_ascii_digit())
+        && all(kind, |b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
 /// Every place of a text where a token may end, with its tag and the byte after it. Linear.
 pub fn tags(text: &str) -> impl Iterator<Item = (&str, usize)> {
     text.match_indices('_').filter_map(|(at, _)| {
@@ -160,6 +173,12 @@ mod tests {
         let one = token("EMAIL", 1, b"a");
         assert!(one.starts_with("EMAIL_1_") && one.len() == 14, "{one}");
         assert_ne!(one, token("EMAIL", 1, b"b"));
+        assert!(is_token(&one) && is_token(&token("US_SSN", 12, b"a")));
+        for other in
+            ["EMAIL_1_abc", "email_1_abcdef", "EMAIL_x_abcdef", "_1_abcdef", "abcdef", "EMAIL_1_ABCDEF"]
+        {
+            assert!(!is_token(other), "{other}");
+        }
         assert_eq!(tags(&format!("x{one}y_é")).collect::<Vec<_>>(), [(tag(&one), 15)]);
     }
 

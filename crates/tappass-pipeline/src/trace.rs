@@ -85,6 +85,8 @@ pub struct Trace {
     pub policies: Vec<PolicyRow>,
     /// The refusal, where there was one.
     pub blocked: Option<Blocked>,
+    /// For how many days a trace is kept for support, if it is.
+    pub keep: Option<u16>,
     /// What the last rate limit said.
     pub rate: Option<tappass_model::outcome::RateLimit>,
 }

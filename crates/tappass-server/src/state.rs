@@ -238,6 +238,11 @@ impl App {
             {
                 tracing::warn!(%error, "cannot forget expired sessions");
             }
+            if minutes % 60 == 1
+                && let Err(error) = self.store.debug_traces().forget(self.clock.now()).await
+            {
+                tracing::warn!(%error, "cannot forget traces for support");
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod agents;
 pub mod audit;
 pub mod db;
+pub mod debug;
 pub mod error;
 pub mod keys;
 pub mod migrate;
@@ -21,6 +22,7 @@ pub mod users;
 pub use agents::{Agent, AgentStatus, Agents};
 pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
 pub use db::{Db, StoreConfig, Tx};
+pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;
 pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
 pub use orgs::{Org, Orgs};
@@ -93,6 +95,12 @@ impl Store {
     #[must_use]
     pub fn policies(&self) -> Policies<'_> {
         Policies(&self.db)
+    }
+
+    /// Traces for support.
+    #[must_use]
+    pub fn debug_traces(&self) -> DebugTraces<'_> {
+        DebugTraces(&self.db)
     }
 
     /// Whether the database answers.

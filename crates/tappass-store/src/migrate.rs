@@ -31,11 +31,9 @@ macro_rules! migrations {
 }
 
 /// The schema of SQLite.
-pub const SQLITE: &[Migration] =
-    migrations!("sqlite": 1 "0001" "identity", 2 "0002" "audit", 3 "0003" "policies");
+pub const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001" "identity", 2 "0002" "audit", 3 "0003" "policies", 4 "0004" "debug_traces");
 /// The schema of PostgreSQL.
-pub const POSTGRES: &[Migration] =
-    migrations!("postgres": 1 "0001" "identity", 2 "0002" "audit", 3 "0003" "policies");
+pub const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001" "identity", 2 "0002" "audit", 3 "0003" "policies", 4 "0004" "debug_traces");
 
 /// The number of the advisory lock: "tappass" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(32758992187650931)";

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tappass_model::{Answer, Mode};
-use tappass_pipeline::{Call, Halt, StreamGuard};
+use tappass_pipeline::{Call, Halt, StreamGuard, tokens::is_token};
 use tappass_provider::dialects::chat;
 
 use crate::{
@@ -125,6 +125,47 @@ async fn arguments_of_tool_calls_are_restored_as_json() {
         let read: Value = serde_json::from_str(told.as_str().expect("a text")).expect("still JSON");
         assert_eq!(read["to"], "a\"b\\c\nd");
     }
+}
+
+#[test]
+fn a_token_is_no_leak_wherever_it_stands() {
+    let scanner = tappass_detect::Scanner::new(&tappass_model::Family::ALL, &[]).expect("compiles");
+    let templates = [
+        "Dear §,",
+        "My name is §.",
+        "Mr. § said so.",
+        "Write to § or call ¤.",
+        "Contact: § (mailto:¤)",
+        "password: §",
+        "api_key = \"§\"",
+        "IBAN: §",
+        "Patient §, born ¤",
+        "§ lives at ¤, 1000 Brussels.",
+        "{\"name\":\"§\",\"mail\":\"¤\"}",
+        "SSN §",
+        "Je m'appelle §.",
+        "Kind regards,\nT\nU",
+    ];
+    let mut wrong = Vec::new();
+    for kind in ["PERSON", "EMAIL", "IBAN", "PHONE", "ADDRESS", "US_SSN", "CREDIT_CARD"] {
+        for n in 1..20_usize {
+            let (t, u) = (
+                tappass_pipeline::tokens::token(kind, n, b"s"),
+                tappass_pipeline::tokens::token("EMAIL", n, b"u"),
+            );
+            for template in templates {
+                let text = template.replace('§', &t).replace('¤', &u);
+                for hit in scanner.scan(&text) {
+                    let found = &text[hit.start..hit.end];
+                    // A password that is a token is found, and is no leak.
+                    if (found.contains(&t) || found.contains(&u)) && !is_token(found) {
+                        wrong.push(format!("{} {found:?}", hit.kind));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them: {:?}", wrong.len(), &wrong[..wrong.len().min(20)]);
 }
 
 /// Parts of answers: `T` and `U` stand for the tokens, `t` for the beginning of one.

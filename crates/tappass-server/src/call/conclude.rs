@@ -8,7 +8,7 @@ use tappass_model::Action;
 use tappass_pipeline::PolicyRow;
 
 use super::Open;
-use crate::{error::ApiError, metrics::CallObservation};
+use crate::{error::ApiError, metrics::CallObservation, routes::debug};
 
 /// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
@@ -26,6 +26,7 @@ pub async fn record(open: &mut Open) -> Result<(), ApiError> {
         open.call.settle().await;
         open.call.skip_rest(&why_the_rest_did_not_run(open));
         observe(open);
+        debug::keep(open);
         let mut events = vec![call_event(open)];
         events.extend(tool_events(open));
         events.extend(refused_flags(open));

@@ -9,7 +9,9 @@ use tappass_model::Role;
 use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
-    routes::{agents, audit, auth, chat, docs, follow, health, pipelines, policies, providers, status},
+    routes::{
+        agents, audit, auth, chat, debug, docs, follow, health, pipelines, policies, providers, status,
+    },
     state::App,
 };
 
@@ -334,6 +336,9 @@ fn audit_routes() -> Vec<Route> {
             "Events as they come, resumable by Last-Event-ID",
         )
         .asks::<audit::AuditQuery>(),
+        Route::new(GET, "/admin/debug", ORG_ADMIN, debug::list, "Traces kept for support, without any text")
+            .asks::<debug::DebugQuery>()
+            .gives::<Listed<serde_json::Value>>(ok),
         Route::new(POST, "/audit/checkpoint", AUDITOR, audit::checkpoint, "Signs the log as it is now"),
         Route::new(GET, "/audit/{event}", AUDITOR, audit::show, "One event"),
     ]

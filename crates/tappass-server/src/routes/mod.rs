@@ -4,6 +4,7 @@ pub mod agents;
 pub mod audit;
 pub mod auth;
 pub mod chat;
+pub mod debug;
 pub mod docs;
 pub mod follow;
 pub mod health;

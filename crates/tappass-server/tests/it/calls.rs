@@ -32,7 +32,7 @@ async fn say_hello(s: &Scripted) -> Answer {
 }
 
 /// Asks again until it is so, or five seconds have passed.
-async fn eventually<F: Future<Output = bool>>(mut so: impl FnMut() -> F) -> bool {
+pub async fn eventually<F: Future<Output = bool>>(mut so: impl FnMut() -> F) -> bool {
     for _ in 0..500 {
         if so().await {
             return true;

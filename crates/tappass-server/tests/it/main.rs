@@ -4,6 +4,7 @@
 mod around;
 mod calls;
 mod client;
+mod debug;
 mod life;
 mod management;
 mod policies;

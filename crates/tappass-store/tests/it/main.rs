@@ -2,6 +2,7 @@
 
 mod agents;
 mod connect;
+mod debug;
 mod people;
 mod pipelines;
 mod policies;

@@ -7,6 +7,7 @@ use tappass_model::{Exchange, Family, Match, OnDetection, Outcome};
 
 use super::shared::{allowed, finding, summary};
 use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::tokens::is_token;
 
 /// # What it does
 /// Reads the hits of the detectors in every text of the answer: content, reasoning, refusals and the arguments of
@@ -93,7 +94,7 @@ impl Pure for ScanOutput {
     }
 
     fn counts(&self, hit: &Match, text: &str, before: &[Match]) -> bool {
-        if !self.families.contains(&hit.family) || allowed(&self.allowlist, text) {
+        if !self.families.contains(&hit.family) || allowed(&self.allowlist, text) || is_token(text) {
             return false;
         }
         if hit.family == Family::Injection {
