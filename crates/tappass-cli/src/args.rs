@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{agents, audit, chat, completions, down, gov, login, logs, run, status, up};
+use crate::commands::{agents, audit, chat, completions, detect, down, gov, login, logs, run, status, up};
 
 /// The gateway that every call of a company's AI agents passes through.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ pub enum Command {
     Audit(audit::Audit),
     /// One governed call from the terminal
     Chat(chat::Chat),
+    /// Run the detectors on a text, without a server
+    Detect(detect::Detect),
     /// Run a program with its model calls going through the gateway
     Run(run::Run),
     /// Write the shell's completion script to stdout
@@ -55,7 +57,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Run the gateway", &["up", "down", "agents"]),
     ("Govern", &["gov"]),
     ("Audit", &["audit"]),
-    ("Build", &["chat", "run", "completions"]),
+    ("Build", &["chat", "run", "detect", "completions"]),
     ("Everyone", &["status", "logs", "signup", "login", "logout"]),
 ];
 

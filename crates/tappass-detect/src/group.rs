@@ -80,12 +80,13 @@ impl Group {
     }
 
     /// A walker over one text, with the states that earlier walks of this thread have built.
-    pub(crate) fn walker<'g>(&'g self, scratch: &'g mut Scratch) -> Walker<'g> {
+    pub(crate) fn walker<'g>(&'g self, scratch: &'g mut Scratch, fuel: &'g mut Fuel) -> Walker<'g> {
         scratch.runs.clear();
         scratch.runs.resize(self.patterns.len(), (0, 0));
         let cache = scratch.cache.get_or_insert_with(|| self.dfa.create_cache());
         Walker {
             group: self,
+            fuel,
             cache,
             ends: &mut scratch.ends,
             tries: &mut scratch.tries,
@@ -142,9 +143,49 @@ pub(crate) struct Scratch {
     runs: Vec<(usize, usize)>,
 }
 
+/// What bounds the judging. The longest end of every rule and start is always judged; shorter ones, after it was turned
+/// down, only as far as what the text has earned lasts. Ordinary text never comes near; a text that is made of endless
+/// overlapping candidates costs one judgement each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fuel {
+    left: usize,
+    /// Up to here the text has earned.
+    at: usize,
+}
+
+impl Default for Fuel {
+    fn default() -> Self {
+        Self { left: Self::MOST, at: 0 }
+    }
+}
+
+impl Fuel {
+    /// Bytes that may be judged once more, per byte of text.
+    const RATE: usize = 32;
+    /// At most so much is kept.
+    const MOST: usize = 1 << 14;
+    /// What a judgement costs beside its length.
+    const EACH: usize = 16;
+
+    fn earn(&mut self, at: usize) {
+        self.left = Self::MOST.min(self.left + Self::RATE * (at - self.at));
+        self.at = at;
+    }
+
+    /// Whether what is left is enough for a judgement of so many bytes.
+    const fn burn(&mut self, bytes: usize) -> bool {
+        let enough = self.left >= bytes + Self::EACH;
+        if enough {
+            self.left -= bytes + Self::EACH;
+        }
+        enough
+    }
+}
+
 /// [`Scratch`] at work on a group.
 pub(crate) struct Walker<'g> {
     group: &'g Group,
+    fuel: &'g mut Fuel,
     cache: &'g mut Cache,
     ends: &'g mut Vec<(usize, usize)>,
     tries: &'g mut Vec<Try>,
@@ -184,8 +225,17 @@ impl Walker<'_> {
         }
         self.tries.sort_unstable_by_key(|t| (rule(t), usize::MAX - t.end, t.base, t.pattern));
         let words = OnceCell::new();
+        self.fuel.earn(start);
         for same in self.tries.chunk_by(|a, b| rule(a) == rule(b)) {
-            found.extend(same.iter().take(ENDS).find_map(|t| group.judge(view, start, *t, &words)));
+            for (nth, t) in same.iter().take(ENDS).enumerate() {
+                if nth > 0 && !self.fuel.burn(t.end - start) {
+                    break;
+                }
+                if let Some(match_) = group.judge(view, start, *t, &words) {
+                    found.push(match_);
+                    break;
+                }
+            }
         }
         true
     }
@@ -237,14 +287,16 @@ impl Walker<'_> {
             }
             return true;
         };
-        let most = base.saturating_add(tail.most).min(start + self.group.longest);
-        let end = self.run_end(view, tail, pattern, base);
-        if end == view.end() && !view.last && end < most {
+        let end = self.run_end(view, tail, pattern, base).min(start + self.group.longest);
+        let end = floor(view.text, end - view.base) + view.base;
+        let run = &view.text[base - view.base..end - view.base];
+        let most = base + tail.most(run);
+        if end == view.end() && !view.last && most == end && end < start + self.group.longest {
             return false;
         }
         let mut left = TAIL_ENDS;
-        for end in (base..=end.min(most)).rev().take(64) {
-            if open || !cuts_word(view, end) {
+        for end in (base..=most).rev().take(64) {
+            if view.text.is_char_boundary(end - view.base) && (open || !cuts_word(view, end)) {
                 self.tries.push(Try { pattern, base, end });
                 left -= 1;
                 if left == 0 {
@@ -261,8 +313,7 @@ impl Walker<'_> {
         if (from..to).contains(&base) {
             return to;
         }
-        let rest = &view.text.as_bytes()[base - view.base..];
-        let to = base + rest.iter().position(|b| !tail.has(*b)).unwrap_or(rest.len());
+        let to = base + tail.run(&view.text[base - view.base..]);
         self.runs[pattern] = (base, to);
         to
     }

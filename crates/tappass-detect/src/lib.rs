@@ -7,7 +7,7 @@
 //! [`families`] lists what there is. Whole texts and streams ([`StreamScan`]) go through the same code, so their findings
 //! are the same. No match is longer than 4 KiB, so the cost is linear in the text and what a stream holds back is bounded.
 //!
-//! Not covered: encoded layers (base64, hex, percent-encoding) are not opened.
+//! What base64, hexadecimal and percent-encoding hide is opened and scanned too ([`layers`]).
 
 mod anchor;
 mod code;
@@ -22,6 +22,7 @@ mod hostile;
 mod image;
 mod infra;
 mod injection;
+mod layers;
 mod marking;
 mod normalise;
 mod original;
@@ -32,6 +33,7 @@ mod rule;
 mod sample;
 mod scanner;
 mod score;
+mod scored;
 mod secrets;
 mod shell;
 mod stream;
@@ -48,5 +50,6 @@ pub use pii::{NameEvidence, name_evidence, name_features};
 pub use sample::{min_classification, placeholder, sample};
 pub use scanner::Scanner;
 pub use score::family_score;
+pub use scored::score_row;
 pub use stream::{Ready, StreamScan};
 pub use utf8::{Utf8Buffer, Utf8Error};

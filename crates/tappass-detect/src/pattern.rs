@@ -32,14 +32,39 @@ impl Pattern {
 /// What a match may go on with.
 pub(crate) struct Tail {
     /// The ASCII characters it consists of, a bit each.
-    class: u128,
-    /// At most so many.
-    pub(crate) most: usize,
+    ascii: u128,
+    /// The others.
+    beyond: Vec<(char, char)>,
+    /// At most so many characters.
+    most: usize,
 }
 
 impl Tail {
-    pub(crate) const fn has(&self, byte: u8) -> bool {
-        byte < 128 && self.class >> byte & 1 == 1
+    /// Where the run of the tail's characters at the beginning of `text` ends.
+    pub(crate) fn run(&self, text: &str) -> usize {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            if byte.is_ascii() {
+                if self.ascii >> byte & 1 == 0 {
+                    break;
+                }
+                at += 1;
+            } else {
+                let Some(c) = text[at..].chars().next() else { break };
+                let after = self.beyond.partition_point(|(start, _)| *start <= c);
+                if after == 0 || self.beyond[after - 1].1 < c {
+                    break;
+                }
+                at += c.len_utf8();
+            }
+        }
+        at
+    }
+
+    /// How many bytes of `run` the tail may have at most.
+    pub(crate) fn most(&self, run: &str) -> usize {
+        run.char_indices().nth(self.most).map_or(run.len(), |(at, _)| at)
     }
 }
 
@@ -85,10 +110,9 @@ fn cut(hir: &Hir) -> Option<(Hir, Tail)> {
     match hir.kind() {
         HirKind::Repetition(repetition) => {
             let HirKind::Class(class) = repetition.sub.kind() else { return None };
-            let class = ascii(class)?;
             let most = repetition.max.map_or(u32::MAX, |max| max - repetition.min);
             let walked = Repetition { max: Some(repetition.min), ..repetition.clone() };
-            let tail = Tail { class, most: most as usize };
+            let tail = tail(class, most as usize);
             (most >= WORTH_IT && repetition.greedy).then(|| (Hir::repetition(walked), tail))
         }
         HirKind::Capture(capture) => {
@@ -106,17 +130,24 @@ fn cut(hir: &Hir) -> Option<(Hir, Tail)> {
     }
 }
 
-/// A class of ASCII characters only, as bits.
-fn ascii(class: &Class) -> Option<u128> {
-    let ranges: Vec<(u8, u8)> = match class {
-        Class::Unicode(class) => {
-            let byte = |c: char| u8::try_from(c).ok();
-            class.ranges().iter().map(|r| Some((byte(r.start())?, byte(r.end())?))).collect::<Option<_>>()?
+fn tail(class: &Class, most: usize) -> Tail {
+    let ranges: Vec<(char, char)> = match class {
+        Class::Unicode(class) => class.ranges().iter().map(|r| (r.start(), r.end())).collect(),
+        Class::Bytes(class) => {
+            // Bytes that are no characters of their own do not occur in patterns of texts.
+            let ascii = class.ranges().iter().filter(|r| r.end().is_ascii());
+            ascii.map(|r| (char::from(r.start()), char::from(r.end()))).collect()
         }
-        Class::Bytes(class) => class.ranges().iter().map(|r| (r.start(), r.end())).collect(),
     };
-    let ascii = ranges.iter().all(|(_, end)| end.is_ascii());
-    ascii.then(|| ranges.into_iter().flat_map(|(start, end)| start..=end).fold(0, |bits, b| bits | 1 << b))
+    let mut ascii = 0;
+    for byte in 0..128_u8 {
+        let c = char::from(byte);
+        if ranges.iter().any(|(start, end)| (*start..=*end).contains(&c)) {
+            ascii |= 1 << byte;
+        }
+    }
+    let beyond = ranges.into_iter().filter(|(_, end)| !end.is_ascii()).collect();
+    Tail { ascii, beyond, most }
 }
 
 #[cfg(test)]
@@ -138,5 +169,15 @@ mod tests {
         assert_eq!(patterns("[a-z]*").len(), 1);
         assert_eq!(patterns("[a-z]*")[0].1, None);
         assert_eq!(patterns("x=(?:[a-z]{2,40}|[0-9]{3})").len(), 2);
+    }
+
+    #[test]
+    fn a_tail_runs_as_far_as_its_characters() {
+        let hir = regex_syntax::parse("x=[^ ;]{2,14}").unwrap();
+        let tail = split(&hir).remove(0).tail.unwrap();
+        assert_eq!(tail.run("abcé€d e"), 9);
+        assert_eq!(tail.run(";"), 0);
+        assert_eq!(tail.most("ab"), 2);
+        assert_eq!(tail.most("é23456789012éx"), 13);
     }
 }

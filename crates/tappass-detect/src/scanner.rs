@@ -9,6 +9,7 @@ use crate::{
     custom::{self, CustomPattern, PatternError},
     families,
     gate::Gate,
+    layers::{DEPTH, Layers},
     sample::min_classification,
     stream::{Source, StreamScan},
     walks::Walks,
@@ -24,14 +25,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// All detectors, new for one text.
-    pub(crate) fn sources(&self) -> Vec<Source> {
+    /// All detectors, new for one text that was opened so many layers deep.
+    pub(crate) fn sources(self: &Arc<Self>, depth: usize) -> Vec<Source> {
         let rules =
             self.gates.iter().map(|(families, gate)| Source::new(families, Box::new(Walks::new(gate))));
         let by_hand = self.families.iter().flat_map(|family| {
             families::detectors(*family).into_iter().map(|detector| Source::new(&[*family], detector))
         });
-        rules.chain(by_hand).collect()
+        let mut all: Vec<Source> = rules.chain(by_hand).collect();
+        if depth < DEPTH && !all.is_empty() {
+            let layers = Box::new(Layers::new(Arc::clone(self), depth));
+            all.push(Source::new(&Family::ALL, layers));
+        }
+        all
     }
 }
 
@@ -88,7 +94,7 @@ impl Scanner {
     /// A scan of a text that arrives in pieces.
     #[must_use]
     pub fn stream(&self) -> StreamScan {
-        StreamScan::new(&self.plan)
+        StreamScan::new(&self.plan, 0)
     }
 }
 

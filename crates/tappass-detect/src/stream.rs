@@ -1,5 +1,7 @@
 //! The incremental scan: the same findings as a scan of the whole, as early as they are certain.
 
+use std::sync::Arc;
+
 use tappass_model::{Family, Match};
 
 use crate::{
@@ -61,8 +63,8 @@ impl std::fmt::Debug for StreamScan {
 }
 
 impl StreamScan {
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let sources = plan.sources();
+    pub(crate) fn new(plan: &Arc<Plan>, depth: usize) -> Self {
+        let sources = plan.sources(depth);
         let all = sources.iter().fold(0, |bits, source| bits | source.families);
         let families = Family::ALL.into_iter().filter(|family| all & bit(*family) != 0);
         Self {
@@ -197,7 +199,7 @@ mod tests {
     fn a_detector_of_the_original_text_finds_the_same_in_pieces() {
         let text = "\u{200b}é1 ４ é2éé3".repeat(300);
         let scan = || {
-            let mut scan = StreamScan::new(&Plan::default());
+            let mut scan = StreamScan::new(&Arc::default(), 0);
             scan.sources.push(Source::new(&[Family::Unicode], Box::<Accents>::default()));
             scan.families.push((Family::Unicode, Overlaps::default()));
             scan.original = Original::new(true);

@@ -7,6 +7,7 @@ use tappass_model::Match;
 use crate::{
     detector::{Detector, View},
     gate::{Armed, Gate, Shared},
+    group::Fuel,
 };
 
 /// The walks of all groups over one text.
@@ -30,6 +31,7 @@ struct Progress {
     /// A start that is open is walked again when the text has grown to here: by an eighth of what it reached, so that a
     /// long match does not cost its length for every piece.
     again: usize,
+    fuel: Fuel,
 }
 
 impl Walks {
@@ -82,7 +84,7 @@ impl Detector for Walks {
             if !work.is_empty() && (progress.again <= end || view.last) {
                 work.sort_unstable_by_key(|armed| armed.from);
                 let mut next = progress.next;
-                let mut walker = gate.groups[index].walker(&mut scratch[index]);
+                let mut walker = gate.groups[index].walker(&mut scratch[index], &mut progress.fuel);
                 let settled = work.iter().all(|armed| {
                     let from = armed.from.max(next);
                     let first = self.starts.partition_point(|start| *start < from);

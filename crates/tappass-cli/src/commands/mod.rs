@@ -4,6 +4,7 @@ pub mod agents;
 pub mod audit;
 pub mod chat;
 pub mod completions;
+pub mod detect;
 pub mod down;
 pub mod gov;
 pub mod login;
@@ -34,6 +35,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Down(down) => Box::pin(down.run(out)).await,
         Command::Status(status) => Box::pin(status.run(server, out)).await,
         Command::Completions(completions) => completions.run(out),
+        Command::Detect(detect) => detect.run(out),
         Command::Run(run) => run.run(server),
         Command::Signup(signup) => Box::pin(signup.run(server, out)).await,
         Command::Login(login) => Box::pin(login.run(server, out)).await,
