@@ -4,8 +4,8 @@
 use tappass_model::Family;
 
 use crate::{
-    code, detector::Detector, exfil, infra, injection, marking, pii, rule::Rule, secrets, shell, tool_poison,
-    unicode,
+    code, detector::Detector, escalation, exfil, infra, injection, marking, pii, rule::Rule, secrets, shell,
+    tool_poison, unicode,
 };
 
 /// No built-in finding is longer, bytes of the text it is found in. Rules for long values (private keys, tokens) have no
@@ -18,6 +18,7 @@ pub(crate) fn rules(family: Family) -> Vec<Rule> {
         Family::Pii => pii::rules(),
         Family::Secret => secrets::rules(),
         Family::Injection => injection::rules(),
+        Family::Escalation => escalation::rules(),
         Family::Infra => infra::rules(),
         Family::Marking => marking::rules(),
         Family::Code => code::rules(),

@@ -14,6 +14,7 @@ mod code;
 mod compile;
 mod custom;
 mod detector;
+mod escalation;
 mod exfil;
 mod families;
 mod gate;

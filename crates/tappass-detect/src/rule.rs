@@ -7,6 +7,9 @@ use tappass_model::Family;
 /// Bytes of folded text before a candidate that its rule may read.
 pub(crate) const CONTEXT: usize = 96;
 
+/// In rules about phrases, `~` stands for this: what is between two words (spaces, a line break, quotes, punctuation).
+pub(crate) const GAP: &str = r#"(?:[ \t\r\n"'*_.,:;-]{1,4})"#;
+
 /// One rule. The regex finds candidates; `near` and `check` decide.
 pub(crate) struct Rule {
     pub(crate) family: Family,

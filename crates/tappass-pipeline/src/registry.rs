@@ -17,6 +17,7 @@ pub const STEPS: &[Entry] = &[
     Entry::pure::<taint_check::TaintCheck>(),
     Entry::pure::<detect_unicode::DetectUnicode>(),
     Entry::pure::<detect_injection::DetectInjection>(),
+    Entry::pure::<detect_escalation::DetectEscalation>(),
     Entry::pure::<shell_bleed::ShellBleed>(),
     Entry::pure::<detect_code_exec::DetectCodeExec>(),
     Entry::pure::<detect_multimodal::DetectMultimodal>(),

@@ -4,6 +4,8 @@
 pub mod classify_data;
 #[path = "steps/before/detect_code_exec.rs"]
 pub mod detect_code_exec;
+#[path = "steps/before/detect_escalation.rs"]
+pub mod detect_escalation;
 #[path = "steps/before/detect_injection.rs"]
 pub mod detect_injection;
 #[path = "steps/before/detect_multimodal.rs"]

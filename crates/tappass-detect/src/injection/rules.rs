@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use tappass_model::Family;
 
-use crate::rule::Rule;
-
-/// Spaces, a line break, quotes or punctuation between two words.
-const GAP: &str = r#"[ \t\r\n"'*_.,:;-]{1,4}"#;
+use crate::rule::{GAP, Rule};
 
 /// Words for what the operator said.
 const RULES: &str = r"(?:instructions?|prompts?|rules?|guidelines?|directives?|directions?|commands?|orders|programming|training|constraints?|restrictions?|polic(?:y|ies)|safeguards?|guardrails?|filters?|protocols?|limitations?|safety measures|ethics|context|conversation|messages?|tasks?)";
