@@ -46,7 +46,7 @@ mod walks;
 pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
 pub use hostile::hostile_units;
 pub use image::{ImageFormat, Inspection, inspect_image};
-pub use injection::injection_score;
+pub use injection::{injection_features, injection_score, is_model_verdict};
 pub use pii::{NameEvidence, name_evidence, name_features};
 pub use sample::{min_classification, placeholder, sample};
 pub use scanner::Scanner;

@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     families: Vec<Family>,
     /// The rules: the built-in ones and those of the configuration.
     gates: Vec<(Vec<Family>, Arc<Gate>)>,
+    /// Whether the injection model reads along.
+    pub(crate) model: bool,
 }
 
 impl Plan {
@@ -72,9 +74,10 @@ impl Scanner {
         if !custom.is_empty() {
             gates.push((vec![Family::Custom], Arc::new(custom::compile(custom)?)));
         }
+        let model = families.contains(&Family::Injection);
         families.retain(|family| !families::detectors(*family).is_empty());
         let levels = custom.iter().filter_map(|p| Some((p.name.clone(), p.level?))).collect();
-        Ok(Self { plan: Arc::new(Plan { families, gates }), levels: Arc::new(levels) })
+        Ok(Self { plan: Arc::new(Plan { families, gates, model }), levels: Arc::new(levels) })
     }
 
     /// The least classification of a text with this finding: [`min_classification`], or a custom pattern's own level.
@@ -85,7 +88,8 @@ impl Scanner {
     }
 
     /// All findings, by start. Within one family they do not overlap: of overlapping candidates the surest is kept, then
-    /// the longest, then the first. Offsets are bytes of `text`.
+    /// the longest, then the first. Only what the injection model finds may lie over what rules found. Offsets are bytes of
+    /// `text`.
     #[must_use]
     pub fn scan(&self, text: &str) -> Vec<Match> {
         self.stream().whole(text)

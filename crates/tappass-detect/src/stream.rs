@@ -6,6 +6,7 @@ use tappass_model::{Family, Match};
 
 use crate::{
     detector::{Detector, Text},
+    injection::{self, ModelScan},
     normalise::Folded,
     original::Original,
     resolve::Overlaps,
@@ -19,7 +20,8 @@ pub struct Ready {
     /// Everything before this byte of the stream is final: it can be released.
     pub upto: usize,
     /// The findings that became final, in order; offsets count from the start of the stream, each ends at or before
-    /// `upto`.
+    /// `upto`. Those of the injection model come last, and may lie anywhere in what was pushed: they are never masked, so
+    /// no text waits for them.
     pub matches: Vec<Match>,
 }
 
@@ -54,6 +56,7 @@ pub struct StreamScan {
     /// Findings of one family that another family, not so far yet, still holds back.
     waiting: Vec<Match>,
     found: Vec<Match>,
+    model: Option<Box<ModelScan>>,
 }
 
 impl std::fmt::Debug for StreamScan {
@@ -74,6 +77,7 @@ impl StreamScan {
             folded: Folded::new(),
             waiting: Vec::new(),
             found: Vec::new(),
+            model: plan.model.then(Box::default),
         }
     }
 
@@ -92,7 +96,9 @@ impl StreamScan {
     pub(crate) fn whole(mut self, text: &str) -> Vec<Match> {
         self.folded.push(text);
         self.original.push(text);
-        self.advance(true).matches
+        let mut found = self.advance(true).matches;
+        found.sort_by_key(|m| (m.start, injection::is_model_verdict(m)));
+        found
     }
 
     fn advance(&mut self, last: bool) -> Ready {
@@ -134,7 +140,10 @@ impl StreamScan {
         if last {
             upto = self.folded.original_len();
         }
-        let matches = self.release(&mut upto);
+        let mut matches = self.release(&mut upto);
+        if let Some(model) = &mut self.model {
+            model.advance(&self.folded, last, &mut matches);
+        }
         self.folded.forget(folded.saturating_sub(CONTEXT + 8));
         self.original.forget(original.saturating_sub(CONTEXT + 8));
         Ready { upto, matches }

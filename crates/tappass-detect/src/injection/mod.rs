@@ -1,19 +1,42 @@
-//! Attempts to steer the model against its operator: weighted rules.
+//! Attempts to steer the model against its operator: weighted rules, and beside them a small model.
 //!
-//! A rule's score is how likely its match alone makes the text an attack. [`injection_score`] takes the rules as
-//! independent: 0.8 and more means near certain, and what occurs in honest talk about prompts stays under 0.5.
+//! A rule's score is how likely its match alone makes the text an attack; rules are taken as independent. The model
+//! ([`model`]) weighs n-grams and knows attacks that no rule has words for, less surely. [`injection_score`] makes one
+//! calibrated figure of both: a probability on texts of sources that the model was not trained on.
 
+mod model;
 mod rules;
+mod words;
 
 use tappass_model::{Family, Match};
 
+pub(crate) use model::ModelScan;
+pub use model::injection_features;
 pub(crate) use rules::rules;
 
 use crate::family_score;
 
-/// How likely a text is an injection, 0 to 1, from its [`Family::Injection`] findings; others are ignored.
+/// Whether the model found it, not a rule.
+#[must_use]
+pub fn is_model_verdict(m: &Match) -> bool {
+    m.family == Family::Injection && m.kind == model::KIND
+}
+
+/// How likely a text is an injection, 0 to 1, from its [`Family::Injection`] findings; others are ignored. 0 when there
+/// are none.
 pub fn injection_score<'a>(matches: impl IntoIterator<Item = &'a Match>) -> f32 {
-    family_score(Family::Injection, matches)
+    let (mut model, mut rules) = (None::<f32>, Vec::new());
+    for m in matches.into_iter().filter(|m| m.family == Family::Injection) {
+        if is_model_verdict(m) {
+            model = Some(model.map_or(m.score, |s| s.max(m.score)));
+        } else {
+            rules.push(m);
+        }
+    }
+    if model.is_none() && rules.is_empty() {
+        return 0.0;
+    }
+    model::combined(model, 1.0 - family_score(Family::Injection, rules))
 }
 
 #[cfg(test)]

@@ -140,11 +140,12 @@ fn streamed(scanner: &Scanner, text: &str, cuts: &[usize]) -> Vec<Match> {
         assert!(ready.upto >= released, "released text is taken back");
         assert!(ready.upto <= pushed && text.is_char_boundary(ready.upto));
         for m in &ready.matches {
+            // What the injection model finds is never masked, so it may come when its text has gone.
             assert!(
-                m.start >= released && m.end <= ready.upto,
-                "{m:?} after {released}, upto {}",
-                ready.upto
+                (m.start >= released || m.kind == "MODEL") && m.end <= pushed,
+                "{m:?} after {released}, pushed {pushed}"
             );
+            assert!(m.kind == "MODEL" || m.end <= ready.upto, "{m:?} after {released}, upto {}", ready.upto);
         }
         released = ready.upto;
         all.extend(ready.matches);
@@ -158,6 +159,7 @@ fn streamed(scanner: &Scanner, text: &str, cuts: &[usize]) -> Vec<Match> {
     take(ready, text.len());
     take(stream.finish(), text.len());
     assert_eq!(released, text.len(), "all is released at the end");
+    all.sort_by_key(|m| (m.start, m.kind == "MODEL"));
     all
 }
 
@@ -197,7 +199,7 @@ proptest! {
             prop_assert!(m.score > 0.0 && m.score <= 1.0);
         }
         for family in Family::ALL {
-            let own: Vec<&Match> = found.iter().filter(|m| m.family == family).collect();
+            let own: Vec<&Match> = found.iter().filter(|m| m.family == family && m.kind != "MODEL").collect();
             prop_assert!(own.windows(2).all(|pair| pair[0].end <= pair[1].start));
         }
         prop_assert!(found.windows(2).all(|pair| pair[0].start <= pair[1].start));
