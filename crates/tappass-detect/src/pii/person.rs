@@ -186,7 +186,7 @@ pub(super) fn rules() -> Vec<Rule> {
         Family::Pii,
         "PERSON",
         0.7,
-        r"(?i-u:name:|name is|naam:|naam is|nom :|nombre:|nome:|i am|i'm|mr\.?|mrs\.?|ms\.?|dr\.?|dear|hi|with|contact|called|user:) {1,4}(?<v>[a-z\u{DF}-\u{17F}]{2,20}(?: [a-z]\.?)? [a-z\u{DF}-\u{17F}'-]{2,24})",
+        r"(?i-u:name:|name is|naam:|naam is|nom :|nombre:|nome:|mr\.?|mrs\.?|ms\.?|user:) {1,4}(?<v>[a-z\u{DF}-\u{17F}]{2,20}(?: [a-z]\.?)? [a-z\u{DF}-\u{17F}'-]{2,24})",
     );
     vec![names, small.check(lower)]
 }
