@@ -9,6 +9,7 @@
 //!
 //! What base64, hexadecimal and percent-encoding hide is opened and scanned too ([`layers`]).
 
+mod allow;
 mod anchor;
 mod code;
 mod compile;
@@ -43,6 +44,7 @@ mod unicode;
 mod utf8;
 mod walks;
 
+pub use allow::{AllowEntry, AllowError, Allowlist};
 pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
 pub use hostile::hostile_units;
 pub use image::{ImageFormat, Inspection, inspect_image};

@@ -61,6 +61,28 @@ impl Family {
         Self::Safety,
     ];
 
+    /// The name in configuration and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pii => "pii",
+            Self::Secret => "secret",
+            Self::Injection => "injection",
+            Self::Infra => "infra",
+            Self::Marking => "marking",
+            Self::Custom => "custom",
+            Self::Unicode => "unicode",
+            Self::Escalation => "escalation",
+            Self::Shell => "shell",
+            Self::Code => "code",
+            Self::Business => "business",
+            Self::Exfiltration => "exfiltration",
+            Self::ToolPoison => "tool_poison",
+            Self::Memory => "memory",
+            Self::Safety => "safety",
+        }
+    }
+
     /// Whether a placeholder in the place of a hit makes the text safe. What wants to steer a model or an agent is
     /// not made safe by hiding a part of it.
     #[must_use]
@@ -92,4 +114,16 @@ pub struct Match {
     pub end: usize,
     /// How sure the detector is, 0 to 1. Validated by a checksum: 0.95 and more.
     pub score: f32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_has_one_name() {
+        for family in Family::ALL {
+            assert_eq!(serde_json::to_value(family).expect("a name"), family.as_str());
+        }
+    }
 }

@@ -6,6 +6,7 @@
 mod artifacts;
 pub mod compile;
 pub mod docs;
+pub mod explain;
 mod json_schema;
 pub mod mask;
 mod media;
@@ -21,7 +22,11 @@ mod testing;
 pub mod tokens;
 pub mod trace;
 
-pub use compile::{CompileError, Pipeline, compile, compile_preset, preset_names};
+pub use compile::{
+    CompileError, Pipeline, Problem, builtin_names, compile, compile_preset, name_in, pack_names,
+    preset_names,
+};
+pub use explain::{Explained, Found, explain};
 pub use plan::{Plan, PlanError, plan};
 pub use runner::{Call, Halt, SESSION_LIFE, Services};
 pub use step::{Category, Common, Meta, OnError, Phase};

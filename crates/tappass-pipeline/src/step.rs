@@ -219,12 +219,21 @@ pub struct Built {
     pub parameters: Value,
 }
 
+/// Why a step cannot be made of its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildError {
+    /// Keys and positions that lead to what is wrong; nothing when it is the parameters as a whole.
+    pub path: Vec<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
 /// A line of the registry.
 pub struct Entry {
     /// What never changes.
     pub meta: Meta,
     /// Makes the step of its parameters (without the common ones).
-    pub build: fn(Value) -> Result<Built, String>,
+    pub build: fn(Value) -> Result<Built, BuildError>,
     /// The JSON Schema of its parameters, with the documentation.
     pub schema: fn() -> Schema,
 }
@@ -251,9 +260,15 @@ impl Entry {
     }
 }
 
-fn make<S: Define>(parameters: Value, into: fn(S) -> Runnable) -> Result<Built, String> {
-    let mut step: S = serde_json::from_value(parameters).map_err(|e| e.to_string())?;
-    step.prepare()?;
-    let parameters = serde_json::to_value(&step).map_err(|e| e.to_string())?;
+fn make<S: Define>(parameters: Value, into: fn(S) -> Runnable) -> Result<Built, BuildError> {
+    let whole = |what: String| BuildError { path: Vec::new(), what };
+    let mut step: S = serde_path_to_error::deserialize(parameters).map_err(|e| {
+        let path = e.path().iter().map(ToString::to_string);
+        // A list's place is told as `[1]`.
+        let path = path.map(|part| part.trim_matches(['[', ']']).to_owned()).filter(|part| part != "?");
+        BuildError { path: path.collect(), what: e.inner().to_string() }
+    })?;
+    step.prepare().map_err(whole)?;
+    let parameters = serde_json::to_value(&step).map_err(|e| whole(e.to_string()))?;
     Ok(Built { families: step.families(), remembers: step.remembers(), parameters, run: into(step) })
 }

@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tappass_audit::{Detection, Event, EventType, Latency, PipelineRef, StepRow};
 use tappass_model::Action;
-use tappass_pipeline::PolicyRow;
+use tappass_pipeline::{PolicyRow, explain};
 
 use super::Open;
 use crate::{error::ApiError, metrics::CallObservation, routes::debug};
@@ -118,6 +118,10 @@ fn call_event(open: &Open) -> Event {
 fn details(open: &Open) -> Value {
     let mut details =
         json!({"request_id": open.call.exchange.request_id, "stream": open.call.exchange.request.stream});
+    let explained = explain(&open.call);
+    if !explained.is_empty() {
+        details["explain"] = json!(explained);
+    }
     let would = open.call.trace.would_block();
     if !would.is_empty() {
         details["would_block"] = json!(would);

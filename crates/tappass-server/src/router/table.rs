@@ -10,7 +10,7 @@ use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
     routes::{
-        agents, audit, auth, chat, debug, docs, follow, health, pipelines, policies, providers, status,
+        agents, audit, auth, chat, debug, docs, explain, follow, health, pipelines, policies, providers, status,
     },
     state::App,
 };
@@ -341,6 +341,14 @@ fn audit_routes() -> Vec<Route> {
             .gives::<Listed<serde_json::Value>>(ok),
         Route::new(POST, "/audit/checkpoint", AUDITOR, audit::checkpoint, "Signs the log as it is now"),
         Route::new(GET, "/audit/{event}", AUDITOR, audit::show, "One event"),
+        Route::new(
+            GET,
+            "/audit/{event}/explain",
+            AUDITOR,
+            explain::explain,
+            "Why a call was decided as it was, as recorded with it",
+        )
+        .gives::<explain::Explanation>(ok),
     ]
 }
 

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod chat;
 pub mod debug;
 pub mod docs;
+pub mod explain;
 pub mod follow;
 pub mod health;
 pub mod pipelines;

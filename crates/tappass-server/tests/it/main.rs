@@ -5,6 +5,7 @@ mod around;
 mod calls;
 mod client;
 mod debug;
+mod explain;
 mod life;
 mod management;
 mod policies;

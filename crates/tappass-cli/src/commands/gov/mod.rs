@@ -1,5 +1,7 @@
 //! `tappass gov`: what is governed, and how.
 
+mod explain;
+
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -34,6 +36,14 @@ pub enum Gov {
         #[arg(long, value_name = "NAME")]
         pipeline: String,
     },
+    /// Why a call was decided as it was: each step, what it found and where, and what would have changed it
+    Explain {
+        /// The call: `task_id` of its answer, the event's id in `tappass logs --json`
+        call: String,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
     /// From now on block and mask what the pipeline says; the agent cannot ask for less
     Enforce {
         /// The agent's id or UUID
@@ -62,6 +72,7 @@ impl Gov {
                 client.call(Method::PUT, &["agents", &agent, "pipeline"], &[], Some(&body)).await?;
                 out.note(&format!("{} is under the pipeline {}", safe::text(&agent), safe::text(&pipeline)));
             }
+            Self::Explain { call, format } => explain::run(client, &call, format, out).await?,
             Self::Enforce { agent, yes } => {
                 let name = safe::text(&agent);
                 if !yes {
