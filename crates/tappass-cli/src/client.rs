@@ -131,10 +131,8 @@ impl Client {
         query: Query<'_>,
         body: Option<&Value>,
     ) -> Result<Value, CliError> {
-        tokio::time::timeout(WHOLE, self.patiently(method, path, query, body)).await.unwrap_or_else(|_| {
-            let what = format!("{} did not answer within {} s", self.settings.url, WHOLE.as_secs());
-            Err(CliError::new(Exit::Unreachable, what).mend("see how it is with `tappass status`"))
-        })
+        let done = tokio::time::timeout(WHOLE, self.patiently(method, path, query, body)).await;
+        done.unwrap_or_else(|_| Err(self.too_slow()))
     }
 
     /// As [`Client::call`], for work that takes as long as it takes.
@@ -176,6 +174,20 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Response, CliError> {
+        let mut request = self.request(method, path, query, headers);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().await.map_err(|e| self.unreachable(&e))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: Query<'_>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::RequestBuilder {
         let mut request = self.http.request(method, self.url(path, query));
         if let Some(token) = &self.settings.token {
             request = request.bearer_auth(&token.secret);
@@ -186,10 +198,43 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        request.send().await.map_err(|e| self.unreachable(&e))
+        request
+    }
+
+    fn too_slow(&self) -> CliError {
+        let what = format!("{} did not answer within {} s", self.settings.url, WHOLE.as_secs());
+        CliError::new(Exit::Unreachable, what).mend("see how it is with `tappass status`")
+    }
+
+    /// Sends a text that is no JSON, and gives the answer, which is.
+    ///
+    /// # Errors
+    /// [`CliError`]
+    pub async fn send_text(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: Query<'_>,
+        headers: &[(&str, &str)],
+        text: String,
+    ) -> Result<Value, CliError> {
+        let mut request = self.request(method, path, query, headers);
+        request = request.header("content-type", "application/yaml").body(text);
+        let sent = tokio::time::timeout(WHOLE, request.send()).await;
+        let answer = sent.map_err(|_| self.too_slow())?.map_err(|e| self.unreachable(&e))?;
+        let (text, _) = self.text_of(answer).await?;
+        serde_json::from_str(&text).map_err(|_| self.stranger())
+    }
+
+    /// An answer's text and its tag, if it is a success.
+    ///
+    /// # Errors
+    /// [`CliError`]
+    pub async fn text_of(&self, answer: Response) -> Result<(String, Option<String>), CliError> {
+        let answer = self.success(answer).await?;
+        let tag = answer.headers().get("etag").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let text = tokio::time::timeout(WHOLE, answer.text()).await.map_err(|_| self.too_slow())?;
+        Ok((text.map_err(|e| self.broken(&e))?, tag))
     }
 
     async fn success(&self, response: Response) -> Result<Response, CliError> {

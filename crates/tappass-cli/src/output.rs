@@ -1,7 +1,11 @@
 //! Where a command writes: data to stdout, messages to stderr. Colour goes where a terminal reads it and
 //! `NO_COLOR` is not set; everywhere else it is stripped.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Write},
+    sync::LazyLock,
+};
 
 use anstream::AutoStream;
 use serde_json::Value;
@@ -107,7 +111,7 @@ impl Out {
     /// A message to stderr.
     pub fn note(&mut self, message: &str) {
         // A message that cannot be written has nobody to tell.
-        let _ = writeln!(self.stderr, "{message}");
+        let _ = writeln!(self.stderr, "{}", as_called(message, &CALLED));
     }
 
     /// A message to stderr about something that needs a look.
@@ -124,6 +128,20 @@ impl Out {
     pub fn mend(&mut self, message: &str) {
         self.note(&format!("{DIM}  →{RESET} {message}"));
     }
+}
+
+/// How this program was called, as typed: `tappass`, `./tappass`, `/opt/bin/tappass`.
+static CALLED: LazyLock<String> = LazyLock::new(|| {
+    let typed = std::env::args_os().next().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    if typed.ends_with("/tappass") { safe::text(&typed) } else { "tappass".to_owned() }
+});
+
+/// A message whose commands can be typed as this one was.
+fn as_called<'a>(message: &'a str, program: &str) -> Cow<'a, str> {
+    if program == "tappass" {
+        return Cow::Borrowed(message);
+    }
+    Cow::Owned(message.replace("`tappass ", &format!("`{program} ")))
 }
 
 #[cfg(test)]
@@ -184,6 +202,13 @@ impl Write for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hints_can_be_typed_as_the_program_was() {
+        let hint = "sign in with `tappass login`, not TapPass";
+        assert_eq!(as_called(hint, "tappass"), hint);
+        assert_eq!(as_called(hint, "./tappass"), "sign in with `./tappass login`, not TapPass");
+    }
 
     #[test]
     fn data_and_messages_go_apart() {

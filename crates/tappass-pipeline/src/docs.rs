@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use crate::{
-    compile::{Pipeline, compile_preset, preset_names},
+    compile::{Pipeline, compile_preset, preset_names, schema},
     registry::STEPS,
     step::Entry,
 };
@@ -19,6 +19,8 @@ pub const HEADINGS: [&str; 4] = ["What it does", "Why", "On a hit", "Limits"];
 pub fn pages() -> Vec<(String, String)> {
     let presets: Vec<_> = preset_names().filter_map(|name| compile_preset(name).ok()).collect();
     let mut pages = vec![("steps/README.md".to_owned(), index(&presets))];
+    let pipeline = serde_json::to_string_pretty(&schema()).unwrap_or_default();
+    pages.push(("pipeline.schema.json".to_owned(), pipeline + "\n"));
     for entry in STEPS {
         pages.push((format!("steps/{}.md", entry.meta.id), page(entry)));
         let schema = (entry.schema)().to_value();

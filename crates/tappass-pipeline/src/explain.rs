@@ -7,17 +7,20 @@ use tappass_model::{Action, Finding, Mode, Segment};
 use crate::{
     compile::Placed,
     runner::Call,
-    trace::{Reason, TraceRow},
+    trace::{PolicyRow, Reason, TraceRow},
 };
 
 /// Findings told of one step; the rest is counted.
 const MOST: usize = 8;
 
-/// A step that found something, or failed.
+/// A step that found something or failed, or a policy that did not simply allow.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explained {
-    /// The step's id.
+    /// The step's id, or the policy's package.
     pub step: &'static str,
+    /// A policy's sentence. (A step's stands in its row.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// Whether it was a hit; false for what stayed below a threshold.
     pub detected: bool,
     /// What was done in this call's mode.
@@ -67,7 +70,7 @@ const fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// The steps of a call that found something or failed, in order.
+/// The steps of a call that found something or failed, in order; then the policies that did not simply allow.
 #[must_use]
 pub fn explain(call: &Call) -> Vec<Explained> {
     let mut reasons = call.trace.reasons.iter().peekable();
@@ -87,6 +90,7 @@ pub fn explain(call: &Call) -> Vec<Explained> {
         let scored = reason.and_then(|r| r.scored);
         told.push(Explained {
             step: row.step,
+            message: None,
             detected: row.detected,
             did: row.action,
             would: row.verdict,
@@ -97,7 +101,30 @@ pub fn explain(call: &Call) -> Vec<Explained> {
             remedies: remedies(call, step, row, reason, found),
         });
     }
+    told.extend(call.trace.policies.iter().filter(|p| p.verdict > Action::Allow).map(policy));
     told
+}
+
+fn policy(row: &PolicyRow) -> Explained {
+    let mut remedies = vec![match row.failed {
+        true => format!("the policy `{}` giving an answer: see the server's log", row.policy),
+        false => format!("the policy `{}` deciding otherwise", row.policy),
+    }];
+    if row.action < row.verdict {
+        remedies.push(format!("mode enforce: it does `{}`", row.verdict.as_str()));
+    }
+    Explained {
+        step: row.policy,
+        message: Some(row.reason.clone()),
+        detected: true,
+        did: row.action,
+        would: row.verdict,
+        score: None,
+        threshold: None,
+        found: Vec::new(),
+        more: 0,
+        remedies,
+    }
 }
 
 fn place(finding: &Finding, segments: &[Segment]) -> Found {

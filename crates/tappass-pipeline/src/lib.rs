@@ -3,6 +3,7 @@
 //! The way in: [`registry::STEPS`] is the table of contents, [`compile::compile`] makes a [`Pipeline`] of a
 //! preset and its overrides, [`Call`] takes one exchange through its phases.
 
+pub mod allow;
 mod artifacts;
 pub mod compile;
 pub mod docs;

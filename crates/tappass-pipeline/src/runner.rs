@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tappass_detect::Scanner;
+use tappass_detect::{Allowlist, Scanner};
 use tappass_model::{
     Action, Answer, Change, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Outcome,
     Scope, Segment,
@@ -70,6 +70,8 @@ pub struct Call {
     pub services: Arc<Services>,
     /// The policies it is held against: the shipped ones, and the organisation's.
     pub policies: Arc<dyn Engine>,
+    /// What the organisation never counts as a hit.
+    pub allowlist: Allowlist,
     /// The provider that was called; empty before.
     pub provider: String,
     /// What it sent, until the server takes it.
@@ -94,6 +96,7 @@ impl Call {
             trace,
             services,
             policies: Arc::new(Embedded::shipped()),
+            allowlist: Allowlist::default(),
             provider: String::new(),
             reply: None,
             upstream: Duration::ZERO,
@@ -109,8 +112,9 @@ impl Call {
     pub async fn admit(&mut self) -> Result<(), Halt> {
         self.recall().await;
         let segments = std::mem::take(&mut self.exchange.request.segments);
-        (self.exchange.request.segments, self.exchange.matches) =
-            scan(self.pipeline.scanner.clone(), segments).await;
+        let (segments, mut matches) = scan(self.pipeline.scanner.clone(), segments).await;
+        self.allow(&segments, &mut matches);
+        (self.exchange.request.segments, self.exchange.matches) = (segments, matches);
         let first = self.trace.findings.len();
         self.run(self.pipeline.admit()).await?;
         let asked = self.trace.policies.len();
@@ -141,6 +145,7 @@ impl Call {
     pub async fn examine(&mut self, mut answer: Answer) -> Result<(), Halt> {
         let segments = std::mem::take(&mut answer.segments);
         (answer.segments, answer.matches) = scan(self.pipeline.scanner.clone(), segments).await;
+        self.allow(&answer.segments, &mut answer.matches);
         answer.provider.clone_from(&self.provider);
         self.exchange.answer = Some(answer);
         let first = self.trace.findings.len();

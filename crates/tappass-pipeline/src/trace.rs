@@ -5,6 +5,8 @@ use std::{borrow::Cow, ops::Range, time::Duration};
 use serde::Serialize;
 use tappass_model::{Action, Denial, Finding, Scored};
 
+use crate::allow::Allowed;
+
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceRow {
@@ -81,6 +83,8 @@ pub struct Trace {
     pub findings: Vec<Finding>,
     /// Why the rows with findings are what they are, in order.
     pub reasons: Vec<Reason>,
+    /// Hits that an allowlist took away before any step saw them: the first few.
+    pub allowed: Vec<Allowed>,
     /// What the policies answered, in order.
     pub policies: Vec<PolicyRow>,
     /// The refusal, where there was one.

@@ -3,6 +3,7 @@
 //! A request's way: `listen` accepts it, `middleware` gives it an id and sheds it when there are too many,
 //! `router` finds its route in the one `table` and asks who calls, `routes` answer it.
 
+pub mod allowlists;
 pub mod body;
 pub mod call;
 pub mod caller;

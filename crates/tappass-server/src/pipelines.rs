@@ -1,10 +1,16 @@
 //! Compiled pipelines, ready for calls. A call takes one and keeps it; a change makes the next call take another.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use moka::sync::Cache;
 use tappass_pipeline::{
-    CompileError, Pipeline, compile, compile::DEFAULT_PRESET, compile_preset, preset_names,
+    CompileError, Pipeline, builtin_names, compile, compile::DEFAULT_PRESET, compile_preset, preset_names,
 };
 use tappass_store::{PipelineVersion, Store, StoreError};
 use uuid::Uuid;
@@ -29,12 +35,12 @@ pub enum PipelineError {
     Broken(String),
 }
 
-/// Every preset, compiled. Takes the processor for a while: not on the runtime's threads.
+/// Every preset and pack, compiled. Takes the processor for a while: not on the runtime's threads.
 ///
 /// # Errors
 /// A preset that does not compile: a bug.
 pub fn compile_presets() -> Result<Vec<Arc<Pipeline>>, CompileError> {
-    preset_names().map(compile_preset).collect()
+    builtin_names().map(compile_preset).collect()
 }
 
 /// The presets, and the organisations' pipelines as they are asked for.
@@ -42,6 +48,8 @@ pub struct Pipelines {
     store: Store,
     presets: Vec<Arc<Pipeline>>,
     compiled: Cache<(Uuid, String), Arc<Pipeline>>,
+    /// Counts changes, so that what was read before one is not kept after it.
+    changes: AtomicU64,
 }
 
 impl Pipelines {
@@ -53,38 +61,46 @@ impl Pipelines {
             // Another replica may have changed it: a call sees that within a second.
             cache = cache.time_to_live(Duration::from_secs(1));
         }
-        Self { store, presets, compiled: cache.build() }
+        Self { store, presets, compiled: cache.build(), changes: AtomicU64::new(0) }
     }
 
-    /// The pipeline of that name: the organisation's own, else a preset. [`DEFAULT`] is always there.
+    /// The pipeline of that name: a preset, else the organisation's own, else a pack. (A pack that came with a later
+    /// version does not displace what an organisation has called so.) [`DEFAULT`] is always there.
     ///
     /// # Errors
     /// [`PipelineError`].
     pub async fn get(&self, org_id: Uuid, name: &str) -> Result<Arc<Pipeline>, PipelineError> {
-        if let Some(preset) = self.preset(name) {
+        if preset_names().any(|preset| preset == name)
+            && let Some(preset) = self.preset(name)
+        {
             return Ok(preset.clone());
         }
         let key = (org_id, name.to_owned());
         if let Some(pipeline) = self.compiled.get(&key) {
             return Ok(pipeline);
         }
+        let before = self.changes.load(Ordering::SeqCst);
         let stored = self.store.pipelines().latest(org_id, name).await?;
-        let pipeline = match (stored, self.preset(DEFAULT_PRESET)) {
+        let builtin = self.preset(if name == DEFAULT { DEFAULT_PRESET } else { name });
+        let pipeline = match (stored, builtin) {
             (Some(stored), _) => self.compile(name, stored.version, stored.yaml).await?,
-            (None, Some(preset)) if name == DEFAULT => preset.clone(),
-            (None, _) => return Err(PipelineError::Unknown(name.to_owned())),
+            (None, Some(builtin)) => builtin.clone(),
+            (None, None) => return Err(PipelineError::Unknown(name.to_owned())),
         };
-        self.compiled.insert(key, pipeline.clone());
+        self.compiled.insert(key.clone(), pipeline.clone());
+        if self.changes.load(Ordering::SeqCst) != before {
+            self.compiled.invalidate(&key);
+        }
         Ok(pipeline)
     }
 
-    /// A preset of that name. An organisation's pipeline cannot have it.
+    /// A preset or a pack of that name. An organisation's pipeline cannot have it.
     #[must_use]
     pub fn preset(&self, name: &str) -> Option<&Arc<Pipeline>> {
         self.presets.iter().find(|preset| preset.name == name)
     }
 
-    /// All presets.
+    /// All presets, then all packs.
     #[must_use]
     pub fn presets(&self) -> &[Arc<Pipeline>] {
         &self.presets
@@ -108,6 +124,7 @@ impl Pipelines {
 
     /// The next call compiles the latest version again.
     pub fn changed(&self, pipeline: &PipelineVersion) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.compiled.invalidate(&(pipeline.org_id, pipeline.name.clone()));
     }
 }

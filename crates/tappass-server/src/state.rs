@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    allowlists::Allowlists,
     config::{Config, Storage},
     metrics::Metrics,
     middleware::{AnonymousLimit, Replays},
@@ -56,6 +57,8 @@ pub struct Parts {
     pub pipelines: Pipelines,
     /// The policies in Rego.
     pub policies: Policies,
+    /// What organisations never count as a hit.
+    pub allowlists: Allowlists,
     /// What the steps of a call may use.
     pub services: Arc<Services>,
     /// What replicas share.
@@ -146,6 +149,7 @@ impl App {
         let presets = presets.await.context("compiling the presets broke")??;
         let pipelines = Pipelines::new(store.clone(), presets, config.storage.is_remote());
         let policies = Policies::new(store.clone(), config.storage.is_remote());
+        let allowlists = Allowlists::new(store.clone(), config.storage.is_remote());
         let signer = Arc::new(Signer::from_seed(&secrets.audit_signing_seed()));
         let mut audit = AuditConfig::new(store.clone(), signer.clone(), clock.clone(), ids.clone());
         // Memory that ends with the process needs no file that outlives it.
@@ -170,6 +174,7 @@ impl App {
             providers,
             pipelines,
             policies,
+            allowlists,
             services,
             shared,
             metrics: Metrics::new(),

@@ -16,6 +16,7 @@ pub mod page;
 pub mod pipelines;
 pub mod policies;
 pub mod row;
+pub mod settings;
 pub mod shared;
 pub mod users;
 
@@ -29,6 +30,7 @@ pub use orgs::{Org, Orgs};
 pub use page::{Page, PageRequest};
 pub use pipelines::{PipelineVersion, Pipelines};
 pub use policies::{Policies, PolicyVersion};
+pub use settings::{Setting, Settings};
 pub use shared::{Decision, MemoryState, SessionTurn, SharedState};
 pub use users::{Credentials, Member, SessionUser, User, UserSession, Users};
 
@@ -101,6 +103,12 @@ impl Store {
     #[must_use]
     pub fn debug_traces(&self) -> DebugTraces<'_> {
         DebugTraces(&self.db)
+    }
+
+    /// What organisations have set as one document.
+    #[must_use]
+    pub fn settings(&self) -> Settings<'_> {
+        Settings(&self.db)
     }
 
     /// Whether the database answers.

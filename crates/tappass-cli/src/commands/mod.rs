@@ -41,7 +41,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Login(login) => Box::pin(login.run(server, out)).await,
         Command::Logout => Box::pin(login::logout(server, out)).await,
         Command::Agents(agents) => Box::pin(agents.run(&connect(server, out)?, out)).await,
-        Command::Gov(gov) => Box::pin(gov.run(&connect(server, out)?, out)).await,
+        Command::Gov(gov) => Box::pin(gov.run(server, out)).await,
         Command::Logs(logs) => Box::pin(logs.run(&connect(server, out)?, out)).await,
         Command::Audit(audit) => Box::pin(audit.run(server, out)).await,
         Command::Chat(chat) => Box::pin(chat.run(server, out)).await,

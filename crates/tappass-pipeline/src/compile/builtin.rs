@@ -14,8 +14,16 @@ const PRESETS: &[(&str, &str)] = &[
     ("regulated", include_str!("../../../../presets/regulated.yaml")),
 ];
 
-/// The packs, by name.
-const PACKS: &[(&str, &str)] = &[];
+/// The packs, the regulated industries first.
+const PACKS: &[(&str, &str)] = &[
+    ("finance", include_str!("../../../../presets/packs/finance.yaml")),
+    ("healthcare", include_str!("../../../../presets/packs/healthcare.yaml")),
+    ("legal", include_str!("../../../../presets/packs/legal.yaml")),
+    ("government", include_str!("../../../../presets/packs/government.yaml")),
+    ("saas", include_str!("../../../../presets/packs/saas.yaml")),
+    ("consulting", include_str!("../../../../presets/packs/consulting.yaml")),
+    ("startup", include_str!("../../../../presets/packs/startup.yaml")),
+];
 
 /// The preset of an organisation that has not chosen one.
 pub const DEFAULT_PRESET: &str = "starter";

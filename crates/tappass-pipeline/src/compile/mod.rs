@@ -3,6 +3,7 @@
 
 mod builtin;
 mod error;
+mod schema;
 mod settings;
 mod source;
 
@@ -10,18 +11,19 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
-use tappass_detect::{CustomPattern, Scanner};
+use tappass_detect::{AllowEntry, Allowlist, CustomPattern, Scanner};
 use tappass_model::{Family, Scope};
 
 pub use builtin::{DEFAULT_PRESET, builtin_names, pack_names, preset_names};
 use error::plain;
 pub use error::{CompileError, Problem};
+pub use schema::schema;
 use settings::{Parameter, Settings};
 use source::{Source, push};
 
 use crate::{
     registry,
-    step::{BuildError, Common, Entry, Meta, OnError, Phase, Runnable},
+    step::{BuildError, Built, Common, Entry, Meta, OnError, Phase, Runnable},
 };
 
 /// A configured step in its place.
@@ -52,6 +54,8 @@ pub struct Pipeline {
     pub disabled: Vec<Meta>,
     /// The one scan of requests and answers.
     pub scanner: Scanner,
+    /// What its steps never count as a hit.
+    pub allowlist: Allowlist,
     /// The memories that its steps read or add to.
     pub remembers: Vec<Scope>,
     forward: Range<usize>,
@@ -117,7 +121,7 @@ pub fn compile_preset(name: &str) -> Result<Arc<Pipeline>, CompileError> {
         Some(text) => Source::read(text)?.value["preset"].as_str().unwrap_or_default().to_owned(),
         None => name.to_owned(),
     };
-    build(Target { name, version: 0, preset: &on }, Settings::of_builtin(name)?, None, Vec::new())
+    build(Target { name, version: 0, preset: &on }, &Settings::of_builtin(name)?, None, Vec::new())
 }
 
 /// A pipeline from a text: `preset: NAME` (a preset or a pack) and `overrides: {…}` in any of the three grammars
@@ -134,7 +138,7 @@ pub fn compile(name: &str, version: u32, yaml: &str) -> Result<Arc<Pipeline>, Co
         CompileError::check(problems)?;
         return Err(CompileError::new("a pipeline needs steps"));
     }
-    build(Target { name, version, preset: &preset }, settings, Some(&source), problems)
+    build(Target { name, version, preset: &preset }, &settings, Some(&source), problems)
 }
 
 /// The name that a pipeline's text gives itself, if it does.
@@ -144,6 +148,7 @@ pub fn name_in(yaml: &str) -> Option<String> {
 }
 
 /// What a pipeline will be called.
+#[derive(Clone, Copy)]
 struct Target<'a> {
     name: &'a str,
     version: u32,
@@ -152,7 +157,7 @@ struct Target<'a> {
 
 fn build(
     target: Target<'_>,
-    Settings(settings): Settings,
+    Settings(settings): &Settings,
     source: Option<&Source>,
     mut problems: Vec<Problem>,
 ) -> Result<Arc<Pipeline>, CompileError> {
@@ -161,6 +166,7 @@ fn build(
     let mut disabled = Vec::new();
     let mut families: Vec<Family> = Vec::new();
     let mut remembers: Vec<Scope> = Vec::new();
+    let mut allowed: Vec<AllowEntry> = Vec::new();
     for entry in registry::STEPS {
         let meta = entry.meta;
         let Some(parameters) = settings.get(meta.id) else {
@@ -174,9 +180,12 @@ fn build(
                 families.extend(built.families.iter().filter(|f| !families.contains(f)).collect::<Vec<_>>());
                 remembers
                     .extend(built.remembers.iter().filter(|s| !remembers.contains(s)).collect::<Vec<_>>());
+                if meta.phase == Phase::Before {
+                    allowed.extend(allowed_by(&built));
+                }
                 steps.push(Placed { meta, common, parameters: built.parameters, run: built.run });
             }
-            Err(error) => problems.push(located(entry, parameters, source, error)),
+            Err(error) => problems.push(located(entry, parameters, source, &error)),
         }
     }
     CompileError::check(problems)?;
@@ -194,6 +203,8 @@ fn build(
         .ok_or_else(|| CompileError::new("a pipeline needs the step `call_llm`"))?;
     let before = steps.iter().take_while(|s| s.meta.phase == Phase::Before).count();
     let hash = hash(&steps);
+    let allowlist =
+        Allowlist::new(allowed).map_err(|e| CompileError::new(format!("the allowlists together: {e}")))?;
     Ok(Arc::new(Pipeline {
         name: target.name.to_owned(),
         preset: target.preset.to_owned(),
@@ -202,16 +213,26 @@ fn build(
         steps,
         disabled,
         scanner,
+        allowlist,
         remembers,
         forward: before..call + 1,
     }))
 }
 
+/// The `allowlist` of a step that looks at requests. It holds in the whole pipeline, for what the step reads.
+fn allowed_by(built: &Built) -> Vec<AllowEntry> {
+    let entries: Vec<AllowEntry> = built
+        .parameters
+        .get("allowlist")
+        .and_then(|v| serde_json::from_value(v.clone()).ok())
+        .unwrap_or_default();
+    let kinds = || built.families.iter().map(|f| f.as_str().to_owned()).collect();
+    let held = |e: AllowEntry| if e.kinds.is_empty() { AllowEntry { kinds: kinds(), ..e } } else { e };
+    entries.into_iter().map(held).collect()
+}
+
 /// One step of its parameters.
-fn step(
-    entry: &Entry,
-    parameters: &BTreeMap<String, Parameter>,
-) -> Result<(Common, crate::step::Built), BuildError> {
+fn step(entry: &Entry, parameters: &BTreeMap<String, Parameter>) -> Result<(Common, Built), BuildError> {
     let mut own: Map<String, Value> = parameters.iter().map(|(k, p)| (k.clone(), p.value.clone())).collect();
     let mut common = Common { on_detection: entry.meta.on_detection, on_error: OnError::Block };
     if let Some(value) = own.shift_remove("on_detection") {
@@ -233,7 +254,7 @@ fn located(
     entry: &Entry,
     parameters: &BTreeMap<String, Parameter>,
     source: Option<&Source>,
-    error: BuildError,
+    error: &BuildError,
 ) -> Problem {
     let id = entry.meta.id;
     let mut what = plain(&error.what);

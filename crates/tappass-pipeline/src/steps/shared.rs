@@ -61,11 +61,6 @@ pub fn summary(findings: &[Finding]) -> String {
     parts.join(", ")
 }
 
-/// Whether an allowlist knows this text: the same words, whatever their case.
-pub fn allowed(allowlist: &[String], text: &str) -> bool {
-    !allowlist.is_empty() && allowlist.iter().any(|a| a.trim().to_lowercase() == text.trim().to_lowercase())
-}
-
 /// Whether rules let a tool be used: deny wins; an empty `allow` allows all.
 pub fn permits(rules: &ToolRules, tool: &str) -> bool {
     !rules.deny.iter().any(|g| glob(g, tool))

@@ -3,6 +3,8 @@
 mod common;
 mod generated;
 mod guards;
+mod packs;
 mod runner;
+mod schema;
 mod streaming;
 mod tokens;

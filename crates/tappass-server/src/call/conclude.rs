@@ -122,6 +122,9 @@ fn details(open: &Open) -> Value {
     if !explained.is_empty() {
         details["explain"] = json!(explained);
     }
+    if !open.call.trace.allowed.is_empty() {
+        details["allowlisted"] = json!(open.call.trace.allowed);
+    }
     let would = open.call.trace.would_block();
     if !would.is_empty() {
         details["would_block"] = json!(would);

@@ -39,6 +39,7 @@ pub async fn identify(
     let wants_usage = chat::wants_usage(&body);
     let request = chat::read_request(body, bytes.len()).map_err(|e| bad_request(&e))?;
     let pipeline = pipeline_of(app, caller).await?;
+    let allowlist = app.allowlists.of(caller.org_id).await?;
     let plan = plan(&flags, &caller.settings, &pipeline)
         .map_err(|e| ApiError::unprocessable("invalid_flags", e.to_string()))?;
     let scope = format!("{}:{}", caller.org_id, caller.agent_uuid);
@@ -64,6 +65,7 @@ pub async fn identify(
     };
     let mut call = Call::new(exchange, pipeline, plan, app.services.clone());
     call.policies = policies_of(app, caller).await?;
+    call.allowlist = allowlist;
     call.traceparent = header(head, "traceparent")?.map(str::to_owned);
     let asked = header(head, "x-tappass-trace")?.is_some_and(|v| v == "1" || v == "true");
     Ok(Governed::new(Open {

@@ -10,7 +10,8 @@ use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
     routes::{
-        agents, audit, auth, chat, debug, docs, explain, follow, health, pipelines, policies, providers, status,
+        agents, allowlist, audit, auth, chat, debug, docs, explain, follow, health, pipelines, policies, providers,
+        status,
     },
     state::App,
 };
@@ -314,6 +315,27 @@ fn pipeline_routes() -> Vec<Route> {
             "Takes the organisation's policy back",
         )
         .gives_nothing(StatusCode::NO_CONTENT),
+        Route::new(
+            POST,
+            "/pipelines/import",
+            ORG_ADMIN,
+            pipelines::import,
+            "Writes a pipeline; its name stands in the query or in the text",
+        )
+        .asks::<pipelines::ImportQuery>()
+        .takes::<pipelines::PipelineFile>()
+        .gives::<pipelines::PipelineView>(ok),
+        Route::new(GET, "/pipelines/{name}/export", MEMBER, pipelines::export, "A pipeline's text, as YAML"),
+        Route::new(GET, "/allowlist", MEMBER, allowlist::show, "What the organisation never counts as a hit")
+            .gives::<allowlist::ListView>(ok),
+        Route::new(PUT, "/allowlist", ORG_ADMIN, allowlist::put, "Replaces the whole list")
+            .takes::<allowlist::NewList>()
+            .gives::<allowlist::ListView>(ok),
+        Route::new(POST, "/allowlist", ORG_ADMIN, allowlist::add, "Adds an entry; effective at once")
+            .takes::<tappass_detect::AllowEntry>()
+            .gives::<allowlist::EntryView>(StatusCode::CREATED),
+        Route::new(DELETE, "/allowlist/{entry}", ORG_ADMIN, allowlist::remove, "Removes an entry")
+            .gives_nothing(StatusCode::NO_CONTENT),
         Route::new(GET, "/api/providers", MEMBER, providers::list, "Where calls can go"),
     ]
 }
@@ -355,6 +377,13 @@ fn audit_routes() -> Vec<Route> {
 fn docs_routes() -> Vec<Route> {
     vec![
         Route::new(GET, "/openapi.json", Auth::Public, docs::openapi, "This document"),
+        Route::new(
+            GET,
+            "/schemas/pipeline.json",
+            Auth::Public,
+            docs::pipeline_schema,
+            "The JSON Schema of pipelines' texts, for editors",
+        ),
         Route::new(GET, "/api-docs", Auth::Public, docs::page, "This document, for people"),
     ]
 }

@@ -8,12 +8,19 @@ use http::header;
 use crate::router::{Auth, openapi::document, table::routes};
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(&routes()).to_string());
+static PIPELINE: LazyLock<String> = LazyLock::new(|| tappass_pipeline::compile::schema().to_string());
 static PAGE: LazyLock<String> = LazyLock::new(render);
 
 /// `GET /openapi.json`
 pub async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "max-age=300")], DOCUMENT.as_str())
         .into_response()
+}
+
+/// `GET /schemas/pipeline.json`
+pub async fn pipeline_schema() -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/schema+json"), (header::CACHE_CONTROL, "max-age=300")];
+    (headers, PIPELINE.as_str()).into_response()
 }
 
 /// `GET /api-docs`: the routes as a table, without a script or an outside asset.

@@ -72,7 +72,15 @@ fn explanation(call: Uuid, mut event: Value) -> Option<Explanation> {
         }
         _ => None,
     });
-    let steps = steps.collect();
+    let mut steps: Vec<Map<String, Value>> = steps.collect();
+    // Policies are no steps of the pipeline: what they said comes after.
+    steps.extend(reasons.into_iter().filter_map(|reason| match reason {
+        Value::Object(mut policy) => {
+            policy.insert("action".into(), policy["did"].clone());
+            Some(policy)
+        }
+        _ => None,
+    }));
     let allowlisted = match event["details"]["allowlisted"].take() {
         Value::Null => Value::Array(Vec::new()),
         found => found,

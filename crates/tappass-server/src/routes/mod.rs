@@ -1,6 +1,7 @@
 //! The handlers, one file a resource. `router::table` says which route is whose.
 
 pub mod agents;
+pub mod allowlist;
 pub mod audit;
 pub mod auth;
 pub mod chat;

@@ -9,10 +9,10 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tappass_audit::EventType;
-use tappass_pipeline::Pipeline;
+use tappass_pipeline::{Pipeline, name_in};
 use tappass_store::PipelineVersion;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use crate::{
     body::Raw,
     error::ApiError,
     params::{ListQuery, Listed, Params, etag, if_match},
-    pipelines::PipelineError,
+    pipelines::{DEFAULT, PipelineError},
     record::Change,
     scope::Scope,
     state::App,
@@ -85,7 +85,7 @@ pub async fn show(
     Ok((etag(i64::from(pipeline.version)), Json(pipeline.describe())))
 }
 
-/// `PUT /pipelines/{name}`: a preset with overrides, as YAML or as JSON (which is YAML too).
+/// `PUT /pipelines/{name}`: a preset or a pack with overrides, as YAML or as JSON (which is YAML too).
 pub async fn put(
     State(app): State<App>,
     scope: Scope,
@@ -93,14 +93,82 @@ pub async fn put(
     headers: HeaderMap,
     Raw(text): Raw,
 ) -> Result<Response, ApiError> {
-    check_name(&app, &name)?;
-    let expected = if_match(&headers)?;
+    let yaml = read(&headers, &text)?;
+    if let Some(own) = name_in(&yaml).filter(|own| *own != name) {
+        let shown: String = own.chars().take(64).collect();
+        let detail = format!("The text says `name: {shown}`, the path says `{name}`: make them agree.");
+        return Err(ApiError::unprocessable("two_names", detail));
+    }
+    write(&app, &scope, name, &headers, yaml).await
+}
+
+/// `POST /pipelines/import`: the same, with the name in the query or in the text; else it is the organisation's
+/// default pipeline.
+pub async fn import(
+    State(app): State<App>,
+    scope: Scope,
+    Params(query): Params<ImportQuery>,
+    headers: HeaderMap,
+    Raw(text): Raw,
+) -> Result<Response, ApiError> {
+    let yaml = read(&headers, &text)?;
+    let name = query.name.or_else(|| name_in(&yaml)).unwrap_or_else(|| DEFAULT.to_owned());
+    write(&app, &scope, name, &headers, yaml).await
+}
+
+/// `GET /pipelines/{name}/export`: the text as it was written; of a preset or a pack, a text that builds on it.
+pub async fn export(
+    State(app): State<App>,
+    scope: Scope,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let stored = app.store.pipelines().latest(scope.org_id, &name).await?;
+    let (version, text) = match stored {
+        Some(stored) => (stored.version, stored.yaml),
+        None => {
+            let builtin = app.pipelines.get(scope.org_id, &name).await.map_err(|_| ApiError::not_found())?;
+            (0, format!("preset: {}\n", builtin.name))
+        }
+    };
+    // A text that is JSON stays JSON.
+    let completes = text.contains("yaml-language-server") || text.trim_start().starts_with('{');
+    let schema = format!("# yaml-language-server: $schema={}/schemas/pipeline.json\n", app.base_url());
+    let text = if completes { text } else { schema + &text };
+    let headers = [(header::CONTENT_TYPE, "application/yaml; charset=utf-8")];
+    Ok((headers, etag(version), text).into_response())
+}
+
+/// The query of `POST /pipelines/import`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImportQuery {
+    /// The organisation, for callers with several.
+    org_id: Option<Uuid>,
+    /// What the pipeline is to be called; before the text's own `name`.
+    name: Option<String>,
+}
+
+/// A pipeline's text.
+fn read(headers: &HeaderMap, text: &[u8]) -> Result<String, ApiError> {
     let yaml = String::from_utf8(text.to_vec())
         .map_err(|_| ApiError::unprocessable("invalid_yaml", "The body is not valid UTF-8."))?;
-    if says_json(&headers) {
+    if says_json(headers) {
         tappass_model::json::parse_strict(yaml.as_bytes())
             .map_err(|e| ApiError::unprocessable("invalid_json", e.to_string()))?;
     }
+    Ok(yaml)
+}
+
+/// Checks a pipeline's text, makes it the next version, and lets the next call take it.
+async fn write(
+    app: &App,
+    scope: &Scope,
+    name: String,
+    headers: &HeaderMap,
+    yaml: String,
+) -> Result<Response, ApiError> {
+    check_name(app, &name)?;
+    let expected = if_match(headers)?;
     let checked = app.pipelines.compile(&name, 1, yaml.clone()).await.map_err(failed)?;
     let new = PipelineVersion {
         org_id: scope.org_id,
@@ -114,8 +182,8 @@ pub async fn put(
     app.pipelines.changed(&put);
     let details =
         json!({"pipeline": put.name, "version": put.version, "hash": put.hash, "preset": checked.preset});
-    app.changed(Change::new(EventType::PipelineChanged, &scope).details(details)).await?;
-    let pipeline = compiled(&app, scope.org_id, &put.name).await?;
+    app.changed(Change::new(EventType::PipelineChanged, scope).details(details)).await?;
+    let pipeline = compiled(app, scope.org_id, &put.name).await?;
     let status = if put.version == 1 { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, etag(put.version), Json(pipeline.describe())).into_response())
 }
@@ -147,7 +215,7 @@ fn says_json(headers: &HeaderMap) -> bool {
 fn check_name(app: &App, name: &str) -> Result<(), ApiError> {
     if app.pipelines.preset(name).is_some() {
         let detail = format!(
-            "`{name}` is a preset and stays as it is: choose another name, with `preset: {name}` in it."
+            "`{name}` comes with the program and stays as it is: choose another name, with `preset: {name}` in it."
         );
         return Err(ApiError::conflict("preset_name", detail));
     }

@@ -6,6 +6,7 @@ mod calls;
 mod client;
 mod debug;
 mod explain;
+mod gov;
 mod life;
 mod management;
 mod policies;

@@ -6,5 +6,6 @@ mod debug;
 mod people;
 mod pipelines;
 mod policies;
+mod settings;
 mod shared;
 mod support;

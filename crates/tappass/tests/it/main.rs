@@ -5,6 +5,7 @@ mod audit;
 mod canary;
 mod drain;
 mod gateway;
+mod gov;
 mod journey;
 mod kill;
 mod lifecycle;

@@ -1,13 +1,19 @@
 //! `tappass gov`: what is governed, and how.
 
+mod allowlist;
+mod changes;
 mod explain;
+mod files;
+mod lint;
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    args::Format,
+    args::{Format, Target},
     client::Client,
     error::Exit,
     output::Out,
@@ -36,6 +42,56 @@ pub enum Gov {
         #[arg(long, value_name = "NAME")]
         pipeline: String,
     },
+    /// What a file would change, step by step; exit code 3 when it changes something
+    Diff {
+        /// Which.
+        #[command(flatten)]
+        file: files::File,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Make a pipeline what a file says, unless someone else changes it meanwhile
+    Apply {
+        /// Which.
+        #[command(flatten)]
+        file: files::File,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Write a file as a pipeline, whatever is there
+    Import {
+        /// Which.
+        #[command(flatten)]
+        file: files::File,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// A pipeline's text, for a file under version control
+    Export {
+        /// The pipeline's name
+        name: String,
+        /// Write it here instead of stdout
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// What is wrong with files, and what is likely a mistake; without a server; exit code 3 when there is something
+    Lint {
+        /// The files; `-` for standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// What the organisation never counts as a hit
+    #[command(subcommand)]
+    Allowlist(allowlist::Allowlist),
     /// Why a call was decided as it was: each step, what it found and where, and what would have changed it
     Explain {
         /// The call: `task_id` of its answer, the event's id in `tappass logs --json`
@@ -63,8 +119,18 @@ pub enum Gov {
 }
 
 impl Gov {
-    pub(crate) async fn run(self, client: &Client, out: &mut Out) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self, server: &Target, out: &mut Out) -> anyhow::Result<Exit> {
+        if let Self::Lint { files, format } = self {
+            return files::lint(files, format, out).await;
+        }
+        let client = &super::connect(server, out)?;
         match self {
+            Self::Lint { .. } => {}
+            Self::Diff { file, format } => return file.diff(client, format, out).await,
+            Self::Apply { file, yes, format } => file.apply(client, yes, format, out).await?,
+            Self::Import { file, format } => file.import(client, format, out).await?,
+            Self::Export { name, to } => files::export(client, &name, to.as_deref(), out).await?,
+            Self::Allowlist(list) => list.run(client, out).await?,
             Self::Pipelines(format) => pipelines(client, format, out).await?,
             Self::Pipeline { name, format } => pipeline(client, &name, format, out).await?,
             Self::Assign { agent, pipeline } => {

@@ -2,10 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tappass_detect::injection_score;
+use tappass_detect::{Allowlist, injection_score};
 use tappass_model::{Exchange, Family, Match, OnDetection, Outcome};
 
-use super::shared::{allowed, finding, summary};
+use super::shared::{finding, summary};
 use crate::step::{Category, Define, Meta, Phase, Pure};
 use crate::tokens::is_token;
 
@@ -28,8 +28,8 @@ pub struct ScanOutput {
     pub injection_threshold: f32,
     /// What to look for.
     pub families: Vec<Family>,
-    /// Texts that never count.
-    pub allowlist: Vec<String>,
+    /// Texts that never count in an answer.
+    pub allowlist: Allowlist,
 }
 
 impl Default for ScanOutput {
@@ -38,7 +38,7 @@ impl Default for ScanOutput {
             threshold: 0.5,
             injection_threshold: 0.8,
             families: vec![Family::Pii, Family::Secret, Family::Infra, Family::Injection],
-            allowlist: Vec::new(),
+            allowlist: Allowlist::default(),
         }
     }
 }
@@ -94,7 +94,7 @@ impl Pure for ScanOutput {
     }
 
     fn counts(&self, hit: &Match, text: &str, before: &[Match]) -> bool {
-        if !self.families.contains(&hit.family) || allowed(&self.allowlist, text) || is_token(text) {
+        if !self.families.contains(&hit.family) || self.allowlist.allows(hit, text) || is_token(text) {
             return false;
         }
         if hit.family == Family::Injection {

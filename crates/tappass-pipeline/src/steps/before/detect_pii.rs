@@ -2,9 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tappass_detect::Allowlist;
 use tappass_model::{Exchange, Family, Match, OnDetection, Outcome};
 
-use super::shared::{allowed, findings, summary};
+use super::shared::{findings, summary};
 use crate::step::{Category, Define, Meta, Phase, Pure};
 
 /// # What it does
@@ -26,13 +27,14 @@ pub struct DetectPii {
     pub kinds: Vec<String>,
     /// Kinds to leave alone.
     pub ignore_kinds: Vec<String>,
-    /// Texts that are never personal data, such as product names that look like people (`Anna Router`).
-    pub allowlist: Vec<String>,
+    /// Texts that are never personal data, such as product names that look like people (`Anna Router`): in the whole
+    /// pipeline, requests and answers.
+    pub allowlist: Allowlist,
 }
 
 impl Default for DetectPii {
     fn default() -> Self {
-        Self { threshold: 0.5, kinds: Vec::new(), ignore_kinds: Vec::new(), allowlist: Vec::new() }
+        Self { threshold: 0.5, kinds: Vec::new(), ignore_kinds: Vec::new(), allowlist: Allowlist::default() }
     }
 }
 
@@ -65,7 +67,7 @@ impl DetectPii {
             && hit.score >= self.threshold
             && (self.kinds.is_empty() || self.kinds.iter().any(|k| *k == hit.kind))
             && !self.ignore_kinds.iter().any(|k| *k == hit.kind)
-            && !allowed(&self.allowlist, text)
+            && !self.allowlist.allows(hit, text)
     }
 }
 
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn kinds_and_the_allowlist_narrow_it() {
-        let none = DetectPii { allowlist: vec!["Jan.Peeters@acme.eu".into()], ..DetectPii::default() };
+        let none =
+            DetectPii { allowlist: Allowlist::of_texts(["Jan.Peeters@acme.eu"]), ..DetectPii::default() };
         assert!(!none.run(&scanned(MAIL)).detected);
         let cards = DetectPii { kinds: vec!["CREDIT_CARD".into()], ..DetectPii::default() };
         assert!(!cards.run(&scanned(MAIL)).detected);

@@ -2,9 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tappass_detect::Allowlist;
 use tappass_model::{Exchange, Family, OnDetection, Outcome};
 
-use super::shared::{allowed, findings, summary};
+use super::shared::{findings, summary};
 use crate::step::{Category, Define, Meta, Phase, Pure};
 
 /// # What it does
@@ -21,13 +22,13 @@ use crate::step::{Category, Define, Meta, Phase, Pure};
 pub struct DetectSecrets {
     /// How sure a detector must be, 0 to 1.
     pub threshold: f32,
-    /// Texts that are never secrets, such as a public test key.
-    pub allowlist: Vec<String>,
+    /// Texts that are never secrets, such as a public test key: in the whole pipeline, requests and answers.
+    pub allowlist: Allowlist,
 }
 
 impl Default for DetectSecrets {
     fn default() -> Self {
-        Self { threshold: 0.5, allowlist: Vec::new() }
+        Self { threshold: 0.5, allowlist: Allowlist::default() }
     }
 }
 
@@ -57,7 +58,7 @@ impl Define for DetectSecrets {
 impl Pure for DetectSecrets {
     fn run(&self, x: &Exchange) -> Outcome {
         let found = findings(Self::META.id, &x.request.segments, &x.matches, |hit, text, _| {
-            hit.family == Family::Secret && hit.score >= self.threshold && !allowed(&self.allowlist, text)
+            hit.family == Family::Secret && hit.score >= self.threshold && !self.allowlist.allows(hit, text)
         });
         if found.is_empty() {
             return Outcome::pass();
@@ -93,7 +94,10 @@ mod tests {
 
     #[test]
     fn the_allowlist_knows_test_keys() {
-        let step = DetectSecrets { allowlist: vec![github_key()], ..DetectSecrets::default() };
+        let step = DetectSecrets {
+            allowlist: Allowlist::of_texts([github_key().as_str()]),
+            ..DetectSecrets::default()
+        };
         assert!(!step.run(&scanned(&format!("use {} to push", github_key()))).detected);
     }
 }

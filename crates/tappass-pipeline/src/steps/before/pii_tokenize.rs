@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tappass_detect::Allowlist;
 use tappass_model::{
     Change, Effect, Exchange, Family, Match, OnDetection, Outcome, Scope, Segment, Tokenised,
 };
 
-use super::shared::{allowed, findings, is_json, principal, summary};
+use super::shared::{findings, is_json, principal, summary};
 use crate::{
     step::{Category, Define, Meta, Phase, Pure},
     tokens::{tag, tags, token, unescaped},
@@ -41,12 +42,12 @@ pub struct PiiTokenize {
     /// Kinds to leave alone.
     pub ignore_kinds: Vec<String>,
     /// Texts that are never personal data.
-    pub allowlist: Vec<String>,
+    pub allowlist: Allowlist,
 }
 
 impl Default for PiiTokenize {
     fn default() -> Self {
-        Self { threshold: 0.5, kinds: Vec::new(), ignore_kinds: Vec::new(), allowlist: Vec::new() }
+        Self { threshold: 0.5, kinds: Vec::new(), ignore_kinds: Vec::new(), allowlist: Allowlist::default() }
     }
 }
 
@@ -83,7 +84,7 @@ impl PiiTokenize {
             && hit.score >= self.threshold
             && (self.kinds.is_empty() || self.kinds.iter().any(|k| *k == hit.kind))
             && !self.ignore_kinds.iter().any(|k| *k == hit.kind)
-            && !allowed(&self.allowlist, text)
+            && !self.allowlist.allows(hit, text)
     }
 }
 

@@ -1,0 +1,84 @@
+//! What is wrong with a pipeline's text, and what is likely a mistake although it compiles. Without a server.
+
+use serde_json::{Value, json};
+use tappass_pipeline::{CompileError, OnError, Pipeline, compile};
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// `error` or `warning`.
+    severity: &'static str,
+    place: Option<(u64, u64)>,
+    what: String,
+}
+
+impl Finding {
+    pub(super) fn as_line(&self, file: &str) -> String {
+        let place = self.place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
+        format!("{file}{place}: {}: {}", self.severity, self.what)
+    }
+
+    pub(super) fn as_json(&self, file: &str) -> Value {
+        let (line, column) = self.place.unzip();
+        json!({"file": file, "line": line, "column": column, "severity": self.severity, "message": self.what})
+    }
+}
+
+/// The findings of a text.
+pub(super) fn lint(text: &str) -> Vec<Finding> {
+    match compile("lint", 1, text) {
+        Err(error) => of_error(&error),
+        Ok(pipeline) => warnings(&pipeline),
+    }
+}
+
+/// What does not compile.
+pub(super) fn of_error(error: &CompileError) -> Vec<Finding> {
+    let all = error.problems.iter();
+    all.map(|p| Finding { severity: "error", place: p.place, what: p.what.clone() }).collect()
+}
+
+/// What compiles and leaves a door open.
+fn warnings(pipeline: &Pipeline) -> Vec<Finding> {
+    let mut all = Vec::new();
+    let mut warn = |what: String| all.push(Finding { severity: "warning", place: None, what });
+    for id in ["detect_secrets", "detect_injection", "scan_output", "rate_limit"] {
+        if pipeline.step(id).is_none() {
+            warn(format!("`{id}` is switched off: nothing else does what it does"));
+        }
+    }
+    for step in &pipeline.steps {
+        let id = step.meta.id;
+        if step.common.on_error == OnError::Continue {
+            warn(format!("`{id}.on_error: continue`: when the step fails, calls pass it unchecked"));
+        }
+        match step.parameters.get("threshold").and_then(Value::as_f64) {
+            Some(threshold) if threshold >= 1.0 => {
+                warn(format!("`{id}.threshold: 1`: hardly anything is that sure"));
+            }
+            Some(threshold) if threshold <= 0.0 => {
+                warn(format!("`{id}.threshold: 0`: everything that is found is a hit"));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_their_place_and_open_doors_are_told() {
+        let told: Vec<String> = lint("preset: starter\noverrides:\n  detect_pi: {}\n")
+            .iter()
+            .map(|f| f.as_line("p.yaml"))
+            .collect();
+        assert_eq!(told, ["p.yaml:3:3: error: unknown step `detect_pi`; did you mean `detect_pii`?"]);
+        let open = "preset: starter\noverrides: {detect_secrets: {enabled: false}, detect_pii: {on_error: continue, threshold: 1}}";
+        assert_eq!(lint(open).len(), 3, "{:?}", lint(open));
+        assert!(lint(open).iter().all(|f| f.severity == "warning"));
+        assert_eq!(lint("preset: starter"), []);
+    }
+}

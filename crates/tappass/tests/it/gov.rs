@@ -1,0 +1,87 @@
+//! Pipelines under version control, the allowlist, and why a call was decided so.
+
+use std::fs;
+
+use crate::support::Home;
+
+#[test]
+fn a_file_is_linted_without_a_server() {
+    let home = Home::new();
+    let file = home.path("claims.yaml");
+    fs::write(&file, "preset: starter\noverrides:\n  rate_limit: {max_calls: 5}\n").expect("written");
+    let file = file.to_str().expect("a path");
+    assert_eq!(home.run(&["gov", "lint", file]).code, 0);
+    fs::write(file, "preset: starter\noverrides:\n  rate_limit:\n    max_call: 5\n  detect_pi: {}\n")
+        .expect("written");
+    let bad = home.run(&["gov", "lint", file]);
+    assert_eq!(bad.code, 3, "{bad:?}");
+    assert!(bad.stdout.contains("claims.yaml:4:5: error: `rate_limit.max_call`"), "{bad:?}");
+    assert!(bad.stdout.contains("claims.yaml:5:3: error: unknown step `detect_pi`"), "{bad:?}");
+    let json: serde_json::Value =
+        serde_json::from_str(&home.run(&["gov", "lint", file, "--json"]).stdout).expect("JSON");
+    assert_eq!((&json[0]["line"], &json[0]["column"], &json[1]["line"]), (&4.into(), &5.into(), &5.into()));
+    assert_eq!(home.run(&["gov", "lint", "/nonexistent.yaml"]).code, 2);
+    assert_eq!(home.run_with(&["gov", "lint", "-"], "preset: finance\n").code, 0);
+}
+
+#[test]
+fn a_pipeline_lives_in_a_file() {
+    let home = Home::signed_in();
+    let file = home.path("claims.yaml");
+    let path = file.to_str().expect("a path");
+    let write = |text: &str| fs::write(&file, text).expect("written");
+    write("preset: starter\noverrides: {rate_limit: {max_calls: 5}}\n");
+    assert_eq!(home.run(&["gov", "diff", path]).code, 3, "it is not there yet");
+    let asked = home.run(&["gov", "apply", path]);
+    assert_eq!(asked.code, 2, "nobody is there to confirm: {asked:?}");
+    home.ok(&["gov", "apply", path, "--yes"]);
+    let same = home.ok(&["gov", "diff", path]);
+    assert!(same.stdout.is_empty() && same.stderr.contains("the same as version 1"), "{same:?}");
+    write("preset: starter\noverrides: {rate_limit: {max_calls: 7}, call_tool: {enabled: false}}\n");
+    let changed = home.run(&["gov", "diff", path]);
+    assert_eq!(changed.code, 3);
+    assert!(
+        changed.stdout.contains("- call_tool") && changed.stdout.contains("max_calls: 5 → 7"),
+        "{changed:?}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&home.run(&["gov", "diff", path, "--json"]).stdout).expect("JSON");
+    assert_eq!((&json["same"], &json["changes"][1]["parameter"]), (&false.into(), &"max_calls".into()));
+    home.ok(&["gov", "import", path]);
+    assert_eq!(home.json(&["gov", "pipeline", "claims"])["version"], 2);
+    assert!(home.ok(&["gov", "export", "claims"]).stdout.contains("max_calls: 7"));
+    let copy = home.path("copy.yaml");
+    home.ok(&["gov", "export", "claims", "--to", copy.to_str().expect("a path")]);
+    home.ok(&["gov", "diff", copy.to_str().expect("a path"), "--name", "claims"]);
+    write("preset: starter\noverrides: {rate_limits: {}}\n");
+    for command in [["diff", path], ["import", path]] {
+        let wrong = home.run(&[["gov"].as_slice(), &command].concat());
+        assert!(wrong.code == 2 && wrong.stderr.contains("did you mean `rate_limit`"), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_allowlist_and_an_explanation() {
+    let home = Home::signed_in();
+    let key = home.agent("claims-processor");
+    let ask = || home.run_in(&[("TAPPASS_API_KEY", &key)], &["chat", "mail jan.peeters@acme.eu", "--json"]);
+    let told = |answer: crate::support::Ended| {
+        let answer: serde_json::Value = serde_json::from_str(&answer.stdout).expect("JSON");
+        let call = answer["tappass"]["task_id"].as_str().expect("an id").to_owned();
+        (home.ok(&["gov", "explain", &call]).stdout, home.json(&["gov", "explain", &call]))
+    };
+    let (text, json) = told(ask());
+    assert!(
+        text.contains("EMAIL (pii) at /messages/0/content 5–24") && text.contains("would change it:"),
+        "{text}"
+    );
+    assert_eq!(json["steps"].as_array().map(Vec::len), Some(11));
+    home.ok(&["gov", "allowlist", "add", "Jan.Peeters@acme.eu", "--note", "public"]);
+    assert!(home.ok(&["gov", "allowlist", "list"]).stdout.contains("Jan.Peeters@acme.eu"));
+    assert!(told(ask()).0.contains("allowlisted (organisation): EMAIL (pii)"));
+    home.ok(&["gov", "allowlist", "remove", "Jan.Peeters@acme.eu"]);
+    assert!(!told(ask()).0.contains("allowlisted"));
+    assert_eq!(home.run(&["gov", "allowlist", "remove", "nothing"]).code, 1);
+    assert_eq!(home.run(&["gov", "allowlist", "add", "*", "--pattern"]).code, 2);
+    assert_eq!(home.run(&["gov", "explain", "nonsense"]).code, 1);
+}
