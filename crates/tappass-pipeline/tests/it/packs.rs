@@ -8,7 +8,7 @@ use tappass_pipeline::{Call, Halt, Pipeline, compile_preset, pack_names};
 use crate::common::call;
 
 fn pack(name: &str) -> Arc<Pipeline> {
-    compile_preset(name).unwrap_or_else(|e| panic!("{name}: {e}"))
+    compile_preset(name).expect("a pack compiles")
 }
 
 /// The level of a request, and the step that would block it.

@@ -10,8 +10,8 @@ use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
     routes::{
-        agents, allowlist, audit, auth, chat, debug, docs, explain, follow, health, pipelines, policies, providers,
-        status,
+        agents, allowlist, audit, auth, chat, debug, docs, explain, follow, health, pipelines, policies,
+        providers, status,
     },
     state::App,
 };

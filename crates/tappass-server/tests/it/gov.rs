@@ -113,9 +113,11 @@ async fn a_pack_is_used_wherever_a_preset_is() {
 #[tokio::test]
 async fn pipelines_are_swapped_under_load_and_every_call_has_one_of_them() {
     let world = Scripted::new(&[]).await;
-    let texts = ["preset: starter", "preset: starter\noverrides: {pii: {on_detection: notify}}"];
+    let texts = ["log", "notify"].map(|on| {
+        format!("preset: starter\noverrides: {{pii: {{on_detection: {on}}}, rate_limit: {{enabled: false}}}}")
+    });
     let mut hashes = Vec::new();
-    for text in texts {
+    for text in &texts {
         hashes.push(
             put(&world, "/pipelines/live", None, text).await.json()["hash"]
                 .as_str()
@@ -141,7 +143,7 @@ async fn pipelines_are_swapped_under_load_and_every_call_has_one_of_them() {
         .collect();
     let swaps = async {
         for round in 0..12 {
-            let done = put(&world, "/pipelines/live", None, texts[round % 2]).await;
+            let done = put(&world, "/pipelines/live", None, &texts[round % 2]).await;
             assert!(done.status.is_success(), "{done:?}");
             // What was written governs the very next call.
             let answer = call(&world.gateway, &world.key, MAIL).await.json();

@@ -22,7 +22,8 @@ fn fill(route: &Route, things: &Things) -> String {
         .replace("{key}", &things.key_id)
         .replace("{name}", pipeline)
         .replace("{question}", "tools")
-        .replace("{event}", &things.event_id)
+        .replace("{event}", if route.path.ends_with("/explain") { &things.call_id } else { &things.event_id })
+        .replace("{entry}", &things.entry_id)
 }
 
 /// A body that a route accepts. A route that takes one and is not here fails the walk.
@@ -40,6 +41,9 @@ fn example(route: &Route, email: &str) -> Value {
             json!({"rego": "package tappass.tools\nimport rego.v1\ndefault decision := {\"action\": \"allow\"}\n"})
         }
         "/pipelines/{name}" if route.method == Method::PUT => json!({"preset": "starter"}),
+        "/pipelines/import" => json!({"preset": "starter", "name": "imported"}),
+        "/allowlist" if route.method == Method::PUT => json!({"items": []}),
+        "/allowlist" if route.method == Method::POST => json!({"text": fresh}),
         "/chat/completions" => {
             json!({"model": "builtin/echo", "messages": [{"role": "user", "content": "Hello"}]})
         }
@@ -149,7 +153,9 @@ async fn a_foreign_id_is_as_good_as_none() {
         agent_uuid: id.clone(),
         key_id: id.clone(),
         pipeline: "nothing".to_owned(),
-        event_id: id,
+        event_id: id.clone(),
+        call_id: id.clone(),
+        entry_id: id,
         ..foreign.clone()
     };
     let them = &world.theirs.admin;

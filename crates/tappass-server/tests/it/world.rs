@@ -36,6 +36,8 @@ pub struct Things {
     pub key_id: String,
     pub pipeline: String,
     pub event_id: String,
+    pub call_id: String,
+    pub entry_id: String,
 }
 
 pub async fn app() -> App {
@@ -100,6 +102,11 @@ impl Org {
         assert!(put.status.is_success(), "{put:?}");
         let events = ask(gateway, &self.admin, Method::GET, "/audit?limit=1", Value::Null).await.json();
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let hello = json!({"model": "builtin", "messages": [{"role": "user", "content": "Hello"}]});
+        let key = text(&agent["api_key"]);
+        let call = ask(gateway, &key, Method::POST, "/chat/completions", hello).await.json();
+        let entry = json!({"text": agent_id});
+        let entry = ask(gateway, &self.admin, Method::POST, "/allowlist", entry).await.json();
         Things {
             agent_id,
             agent_uuid: text(&agent["agent_uuid"]),
@@ -107,6 +114,8 @@ impl Org {
             key_id: text(&detail["keys"][0]["key_id"]),
             pipeline,
             event_id: text(&events["items"][0]["event_id"]),
+            call_id: text(&call["tappass"]["task_id"]),
+            entry_id: text(&entry["id"]),
         }
     }
 }
