@@ -28,7 +28,7 @@ const ENDS: usize = 8;
 /// The same of ends within a tail.
 const TAIL_ENDS: usize = 3;
 /// Memory for one thread's automaton states of one group, bytes.
-const CACHE: usize = 1 << 20;
+const CACHE: usize = 4 << 20;
 
 /// Patterns that are walked together.
 pub(crate) struct Group {
