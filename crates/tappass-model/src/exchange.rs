@@ -105,6 +105,8 @@ pub struct Exchange {
     pub caller: Arc<AgentCaller>,
     /// The person on whose behalf, as the agent says (`X-TapPass-User`).
     pub end_user: Option<String>,
+    /// The tenant, matter, client or engagement it is about, as the agent says (`X-TapPass-Context`).
+    pub context: Option<String>,
     /// The conversation.
     pub session: SessionRef,
     /// The mode after flags and floor.

@@ -68,7 +68,8 @@ pub struct Scored {
     pub threshold: f32,
 }
 
-/// A fact a step established. It holds in every mode; nothing of the call's content changes by it.
+/// A fact a step established. It holds in every mode; what changes the call (its tools, where it goes) waits for a
+/// mode that acts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// The call is at least this sensitive (it never falls).
@@ -86,6 +87,10 @@ pub enum Effect {
     Remember(Scope, Change),
     /// The thresholds of later scored steps are lowered by at least this share, 0 to 1.
     Tighten(f32),
+    /// These tools, by name, are taken out of the request when its phase ends, if the step's action is to redact.
+    RemoveTools(Vec<String>),
+    /// The call goes to this model, named with its provider's prefix, instead of the one asked for.
+    Route(String),
 }
 
 /// The state of a rate limit after this call.

@@ -4,6 +4,7 @@
 //! preset and its overrides, [`Call`] takes one exchange through its phases.
 
 pub mod allow;
+pub mod arguments;
 mod artifacts;
 pub mod compile;
 pub mod docs;
@@ -13,8 +14,10 @@ pub mod mask;
 mod media;
 pub mod plan;
 mod policy;
+pub mod prices;
 pub mod registry;
 pub mod runner;
+pub mod spending;
 pub mod step;
 pub mod steps;
 pub mod stream;

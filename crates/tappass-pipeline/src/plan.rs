@@ -18,6 +18,8 @@ pub struct Plan {
     pub on_detection: Vec<(&'static str, OnDetection)>,
     /// Tools that the call's flags leave, beside the agent's own rules.
     pub tools: Option<ToolRules>,
+    /// What the call's `budget` flag allows, in the place of what is configured.
+    pub spend: Spend,
     /// Loosenings that the floor refused, as `flag=value`: recorded and alerted.
     pub refused: Vec<String>,
 }
@@ -28,6 +30,17 @@ impl Plan {
     pub fn on_detection(&self, step: &str, configured: OnDetection) -> OnDetection {
         self.on_detection.iter().find(|(id, _)| *id == step).map_or(configured, |(_, on)| *on)
     }
+}
+
+/// Bounds in USD; `None` where the configured one holds, infinite for no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Spend {
+    /// Of the call.
+    pub call_usd: Option<f64>,
+    /// Of its session.
+    pub session_usd: Option<f64>,
+    /// Of its agent in a day.
+    pub day_usd: Option<f64>,
 }
 
 /// Why a call's flags cannot be honoured: 422, nothing is forwarded.
@@ -98,10 +111,13 @@ pub fn plan(call: &Flags, settings: &AgentSettings, pipeline: &Pipeline) -> Resu
             ToolsFlag::Log => None,
         };
     }
-    // These are kept by steps that a pipeline may lack: then the call hears it instead of a silent nothing.
-    if let Some(budget) = plan.flags.budget.as_ref().filter(|b| **b != BudgetFlag::Unlimited) {
-        needs(pipeline, "budget", || format!("budget={budget}"))?;
+    if let Some(budget) = plan.flags.budget.clone() {
+        let own = settings.flags.budget.as_ref() == Some(&budget);
+        if !plan.spend(pipeline, &budget, may_loosen || own)? {
+            plan.flags.budget = None;
+        }
     }
+    // These are kept by steps that a pipeline may lack: then the call hears it instead of a silent nothing.
     if let Some(email) = plan.flags.email.as_ref().filter(|e| **e != EmailFlag::Allow) {
         needs(pipeline, "tool_constraints", || format!("email={email}"))?;
     }
@@ -115,6 +131,38 @@ pub fn plan(call: &Flags, settings: &AgentSettings, pipeline: &Pipeline) -> Resu
 }
 
 impl Plan {
+    /// Whether it took effect, at least in part: a bound that is tighter than the configured one always does.
+    fn spend(&mut self, pipeline: &Pipeline, flag: &BudgetFlag, may_loosen: bool) -> Result<bool, PlanError> {
+        let (call, session, day) = match flag {
+            BudgetFlag::Dev => (None, Some(1.0), Some(5.0)),
+            BudgetFlag::Standard => (None, Some(10.0), Some(50.0)),
+            BudgetFlag::Custom(call, session) => (Some(*call), Some(*session), None),
+            BudgetFlag::Unlimited => (Some(f64::INFINITY), Some(f64::INFINITY), Some(f64::INFINITY)),
+        };
+        let (mut took_effect, mut refused) = (false, false);
+        for (asked, step, parameter, slot) in [
+            (call, "budget", "call_usd", &mut self.spend.call_usd),
+            (day, "budget", "day_usd", &mut self.spend.day_usd),
+            (session, "session_budget", "usd", &mut self.spend.session_usd),
+        ] {
+            let Some(asked) = asked else { continue };
+            if asked.is_finite() {
+                needs(pipeline, step, || format!("budget={flag}"))?;
+            }
+            let configured = pipeline.step(step).and_then(|s| s.parameters[parameter].as_f64());
+            if configured.is_some_and(|configured| asked > configured) && !may_loosen {
+                refused = true;
+            } else {
+                *slot = Some(asked);
+                took_effect = true;
+            }
+        }
+        if refused {
+            self.refused.push(format!("budget={flag}"));
+        }
+        Ok(took_effect)
+    }
+
     /// Whether it took effect.
     fn turn(
         &mut self,
@@ -192,6 +240,32 @@ mod tests {
         let error = planned("budget=dev", &pilot).expect_err("refused").to_string();
         assert!(error.contains("needs the step `budget`") && error.contains("starter"), "{error}");
         assert!(planned("budget=unlimited, email=allow, files=allow", &pilot).is_ok());
+    }
+
+    #[test]
+    fn a_budget_may_be_tighter_and_looser_only_above_a_low_floor() {
+        let yaml = "preset: starter\noverrides: {budget: {day_usd: 20}, session_budget: {usd: 5}}";
+        let pipeline = crate::compile("p", 1, yaml).expect("compiles");
+        let planned = |flags: &str, floor, own: &str| {
+            let settings = agent(Mode::Enforce, floor, own);
+            plan(&Flags::parse(flags).expect("flags"), &settings, &pipeline).expect("a plan")
+        };
+        let dev = planned("budget=dev", Mode::Enforce, "");
+        assert_eq!(
+            (dev.spend.session_usd, dev.spend.day_usd, dev.spend.call_usd),
+            (Some(1.0), Some(5.0), None)
+        );
+        // 10 a session and 50 a day would be looser than what is configured.
+        let loose = planned("budget=standard", Mode::Enforce, "");
+        assert_eq!((loose.spend, loose.refused), (Spend::default(), vec!["budget=standard".to_owned()]));
+        assert_eq!(planned("budget=standard", Mode::Observe, "").spend.day_usd, Some(50.0));
+        assert_eq!(planned("", Mode::Enforce, "budget=standard").spend.day_usd, Some(50.0));
+        // Tighter in one, looser in the other: each is judged by itself.
+        let custom = planned("budget=custom:0.5:100", Mode::Enforce, "");
+        assert_eq!((custom.spend.call_usd, custom.spend.session_usd), (Some(0.5), None));
+        assert_eq!(custom.refused, ["budget=custom:0.5:100"]);
+        let none = planned("budget=unlimited", Mode::Observe, "").spend;
+        assert_eq!(none.day_usd, Some(f64::INFINITY));
     }
 
     #[test]

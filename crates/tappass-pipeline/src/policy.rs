@@ -1,6 +1,6 @@
 //! Where a call meets the policies: what each question is told, and what follows from the answer.
 //!
-//! `authz` and `tools` are asked when the `before` steps have run, `routing` before the `call` steps, `tools` again
+//! `authz` and `tools` are asked when the `before` steps have run, `routing` before the provider's call, `tools` again
 //! about the calls that the model wants, and `guardrails` at the end of both outer phases. An answer that refuses is
 //! told as a block by the policy's package.
 
@@ -38,7 +38,7 @@ impl Call {
             return Ok(());
         }
         // A model that leads nowhere is the provider call's to refuse, with what to set.
-        let Ok((provider, _)) = self.services.providers.resolve(&self.exchange.request.model) else {
+        let Ok((provider, _)) = self.services.providers.resolve(self.model()) else {
             return Ok(());
         };
         let provider = provider.id().to_owned();

@@ -10,7 +10,13 @@ pub const STEPS: &[Entry] = &[
     // before: may the call leave?
     Entry::pure::<validate_input::ValidateInput>(),
     Entry::waiting::<rate_limit::RateLimitStep>(),
+    Entry::waiting::<budget::Budget>(),
+    Entry::waiting::<session_budget::SessionBudget>(),
     Entry::pure::<tool_permissions::ToolPermissions>(),
+    Entry::pure::<filter_tools::FilterTools>(),
+    Entry::pure::<tool_constraints::ToolConstraints>(),
+    Entry::pure::<user_tool_scopes::UserToolScopes>(),
+    Entry::pure::<adaptive_thresholds::AdaptiveThresholds>(),
     Entry::pure::<detect_pii::DetectPii>(),
     Entry::pure::<pii_tokenize::PiiTokenize>(),
     Entry::pure::<detect_secrets::DetectSecrets>(),
@@ -24,7 +30,11 @@ pub const STEPS: &[Entry] = &[
     Entry::pure::<inspect_images::InspectImages>(),
     Entry::waiting::<llm_judge::LlmJudge>(),
     Entry::pure::<classify_data::ClassifyData>(),
+    Entry::waiting::<isolate_context::IsolateContext>(),
+    Entry::waiting::<enforce_clearance::EnforceClearance>(),
     // call: run it
+    Entry::pure::<loop_guard::LoopGuard>(),
+    Entry::pure::<session_loop_guard::SessionLoopGuard>(),
     Entry::waiting::<call_llm::CallLlm>(),
     Entry::pure::<call_tool::CallTool>(),
     // after: may the answer come back?

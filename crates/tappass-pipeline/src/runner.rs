@@ -10,19 +10,21 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use serde_json::Value;
 use tappass_detect::{Allowlist, Scanner};
 use tappass_model::{
     Action, Answer, Change, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Outcome,
     Scope, Segment,
 };
 use tappass_policy::{Embedded, Engine};
-use tappass_provider::{ProviderError, ProviderReply, Providers};
-use tappass_store::SharedState;
+use tappass_provider::{ProviderError, ProviderReply, Providers, dialects::chat};
+use tappass_store::{Hold, SharedState};
 
 use crate::{
     compile::{Pipeline, Placed},
     mask,
     plan::Plan,
+    spending::Unit,
     step::{OnError, Runnable, StepError},
     tokens::Restorer,
     trace::{Blocked, Reason, Trace, TraceRow},
@@ -36,6 +38,12 @@ pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 60);
 
 /// Silence after which an agent's memory is forgotten.
 const AGENT_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The name of a session's risk in its memory: points for what its calls were found to hold.
+pub const SESSION_RISK: &str = "session";
+
+/// Seconds in which a session's risk halves.
+const RISK_HALF_LIFE: u32 = 30 * 60;
 
 /// What the waiting steps may use.
 pub struct Services {
@@ -82,6 +90,14 @@ pub struct Call {
     pub traceparent: Option<String>,
     /// What its steps ask to remember, until [`Call::settle`].
     changes: Vec<(Scope, Change)>,
+    /// Tools to take out of the request when its phase ends, each with the step that says so.
+    removals: Vec<(&'static str, String)>,
+    /// The definitions of tools as they came, where masks have changed the body since.
+    offered: Option<Vec<(String, Value)>>,
+    /// The model that is called instead of the one asked for.
+    pub(crate) route: Option<String>,
+    /// What its steps set aside before it was spent, until [`Call::settle`].
+    pub(crate) holds: Vec<(Unit, Hold)>,
 }
 
 impl Call {
@@ -102,6 +118,10 @@ impl Call {
             upstream: Duration::ZERO,
             traceparent: None,
             changes: Vec::new(),
+            removals: Vec::new(),
+            offered: None,
+            route: None,
+            holds: Vec::new(),
         }
     }
 
@@ -121,9 +141,11 @@ impl Call {
         self.ask_before(first).await?;
         let redacted = self.redacted(first, asked);
         if !redacted.is_empty() {
+            self.keep_definitions();
             let request = &mut self.exchange.request;
             mask::apply(&mut request.body, &request.segments, &redacted);
         }
+        self.remove_tools();
         Ok(())
     }
 
@@ -132,8 +154,12 @@ impl Call {
     /// # Errors
     /// [`Halt`] when a step refuses or the provider gives no answer.
     pub async fn forward(&mut self) -> Result<ProviderReply, Halt> {
+        let range = self.pipeline.forward();
+        let provider_call = range.end - 1;
+        self.run(range.start..provider_call).await?;
+        // The policies hear where the call would really go, after the steps have had their say.
         self.ask_routing().await?;
-        self.run(self.pipeline.forward()).await?;
+        self.run(provider_call..range.end).await?;
         let none = || Halt::Provider(ProviderError::NotConfigured("no provider was called".into()));
         self.reply.take().ok_or_else(none)
     }
@@ -203,6 +229,53 @@ impl Call {
         Restorer::new(self.pipeline.steps[self.pipeline.examine()].iter().flat_map(restores).collect())
     }
 
+    /// The model that the call goes to: the one asked for, unless a step has found another.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.route.as_deref().unwrap_or(&self.exchange.request.model)
+    }
+
+    /// The definitions of the tools that leave with the request, each with its name, as they came: before any mask.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<(&str, &Value)> {
+        let request = &self.exchange.request;
+        let leaves = |name: &&str| request.tools.iter().any(|tool| tool == name);
+        match &self.offered {
+            Some(kept) => {
+                kept.iter().map(|(name, tool)| (name.as_str(), tool)).filter(|(n, _)| leaves(n)).collect()
+            }
+            None => chat::definitions(&request.body).collect(),
+        }
+    }
+
+    fn keep_definitions(&mut self) {
+        let request = &self.exchange.request;
+        if !request.tools.is_empty() {
+            let all = chat::definitions(&request.body).map(|(name, tool)| (name.to_owned(), tool.clone()));
+            self.offered = Some(all.collect());
+        }
+    }
+
+    fn remove_tools(&mut self) {
+        let removals = std::mem::take(&mut self.removals);
+        let gone: Vec<String> =
+            removals.into_iter().filter(|(step, _)| self.redacts(step)).map(|(_, tool)| tool).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let request = &mut self.exchange.request;
+        // What no longer leaves has no hits for the steps to come.
+        for (index, segment) in request.segments.iter().enumerate() {
+            if chat::definition_at(&request.body, &segment.pointer)
+                .is_some_and(|tool| gone.iter().any(|g| g == tool))
+            {
+                self.exchange.matches[index].clear();
+            }
+        }
+        chat::remove_tools(&mut request.body, &|tool| gone.iter().any(|g| g == tool));
+        request.tools.retain(|tool| !gone.contains(tool));
+    }
+
     async fn recall(&mut self) {
         for scope in &self.pipeline.remembers {
             let memory = self.services.state.recall(&self.memory_key(*scope)).await;
@@ -213,8 +286,11 @@ impl Call {
         }
     }
 
-    /// Keeps what the steps asked to remember. To be called when the call has ended, however it ended.
+    /// Keeps what the steps asked to remember, and turns what they set aside into what was spent. To be called when
+    /// the call has ended, however it ended.
     pub async fn settle(&mut self) {
+        self.settle_holds().await;
+        self.remember_the_end();
         let mut changes = std::mem::take(&mut self.changes);
         if self.trace.blocked.is_some() && self.provider.is_empty() {
             // What never left is in nobody's conversation: the session carries nothing of it.
@@ -225,6 +301,57 @@ impl Call {
                 changes.iter().filter(|(s, _)| *s == scope).map(|(_, change)| change.clone()).collect();
             if !of_scope.is_empty() {
                 self.services.state.remember(&self.memory_key(scope), &of_scope, life).await;
+            }
+        }
+    }
+
+    /// Remembers when the call ends; its own later steps know at once.
+    pub(crate) fn remember(&mut self, scope: Scope, change: Change) {
+        let memory = match scope {
+            Scope::Session => &mut self.exchange.session_memory,
+            Scope::Agent => &mut self.exchange.agent_memory,
+        };
+        Arc::make_mut(memory).apply(&change, self.exchange.now);
+        self.changes.push((scope, change));
+    }
+
+    /// Remembers at once, so that other calls under way know too; gives what is remembered by then.
+    pub(crate) async fn remember_now(&mut self, scope: Scope, change: Change) {
+        let life = match scope {
+            Scope::Session => SESSION_LIFE,
+            Scope::Agent => AGENT_LIFE,
+        };
+        let (key, state) = (self.memory_key(scope), Arc::clone(&self.services.state));
+        state.remember(&key, &[change], life).await;
+        let mut memory = state.recall(&key).await;
+        for (_, change) in self.changes.iter().filter(|(s, _)| *s == scope) {
+            Arc::make_mut(&mut memory).apply(change, self.exchange.now);
+        }
+        match scope {
+            Scope::Session => self.exchange.session_memory = memory,
+            Scope::Agent => self.exchange.agent_memory = memory,
+        }
+    }
+
+    /// What is remembered of every call of a session, and what its steps say at the end.
+    fn remember_the_end(&mut self) {
+        let pipeline = Arc::clone(&self.pipeline);
+        if pipeline.remembers.contains(&Scope::Session) {
+            let points = self.trace.risk();
+            if points > 0.0 {
+                let name = SESSION_RISK;
+                self.remember(Scope::Session, Change::Risk { name, points, half_life: RISK_HALF_LIFE });
+            }
+            let level = self.exchange.classification;
+            if level > self.exchange.session_memory.high_water {
+                self.remember(Scope::Session, Change::Raise(level));
+            }
+        }
+        for step in &pipeline.steps {
+            if let Runnable::Waiting(waiting) = &step.run {
+                for (scope, change) in waiting.at_the_end(self) {
+                    self.remember(scope, change);
+                }
             }
         }
     }
@@ -308,14 +435,12 @@ impl Call {
                 Effect::Tighten(share) => {
                     self.exchange.strictness = self.exchange.strictness.max(share.clamp(0.0, 1.0));
                 }
-                Effect::Remember(scope, change) => {
-                    let memory = match scope {
-                        Scope::Session => &mut self.exchange.session_memory,
-                        Scope::Agent => &mut self.exchange.agent_memory,
-                    };
-                    Arc::make_mut(memory).apply(&change, self.exchange.now);
-                    self.changes.push((scope, change));
+                Effect::Remember(scope, change) => self.remember(scope, change),
+                Effect::RemoveTools(tools) => {
+                    self.removals.extend(tools.into_iter().map(|tool| (step.meta.id, tool)));
                 }
+                Effect::Route(model) if self.exchange.mode.acts() => self.route = Some(model),
+                Effect::Route(_) => {}
             }
         }
         if detected || !findings.is_empty() {
@@ -379,15 +504,16 @@ impl Call {
     /// The findings since `first` whose step masks in this call; all of them where a policy asked since `asked` masks.
     fn redacted(&self, first: usize, asked: usize) -> Vec<Finding> {
         let all = self.trace.policies[asked..].iter().any(|policy| policy.action == Action::Redact);
-        let masks = |id: &str| {
-            let row = self.trace.rows.iter().rev().find(|row| row.step == id);
-            row.is_some_and(|row| row.action == Action::Redact)
-        };
         self.trace.findings[first..]
             .iter()
-            .filter(|f| f.maskable && (all || masks(f.step)))
+            .filter(|f| f.maskable && (all || self.redacts(f.step)))
             .cloned()
             .collect()
+    }
+
+    fn redacts(&self, id: &str) -> bool {
+        let row = self.trace.rows.iter().rev().find(|row| row.step == id);
+        row.is_some_and(|row| row.action == Action::Redact)
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tappass_model::{Exchange, Family, Match, OnDetection, Outcome, Scope};
+use tappass_model::{Change, Exchange, Family, Match, OnDetection, Outcome, Scope, ToolCall};
 use tappass_provider::ProviderError;
 
-use crate::runner::Call;
+use crate::{arguments::Objection, runner::Call};
 
 /// Where in a call a step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -171,6 +171,11 @@ pub trait Pure: Send + Sync {
     fn restores(&self, _exchange: &Exchange) -> Vec<(String, String)> {
         Vec::new()
     }
+
+    /// What the step has against a tool call that the model wants. Asked by `scan_tool_calls`.
+    fn objects(&self, _exchange: &Exchange, _call: &ToolCall) -> Option<Objection> {
+        None
+    }
 }
 
 /// A step that waits: for shared limits, a provider, a person.
@@ -185,6 +190,16 @@ pub trait Waiting: Send + Sync {
     /// How long it may take; `None` where its parts have deadlines of their own.
     fn deadline(&self) -> Option<Duration> {
         Some(Duration::from_secs(2))
+    }
+
+    /// What the step has against a tool call that the model wants. Asked by `scan_tool_calls`.
+    fn objects(&self, _exchange: &Exchange, _call: &ToolCall) -> Option<Objection> {
+        None
+    }
+
+    /// What is to be remembered of the call when it has ended, however it ended: also when the step never came to run.
+    fn at_the_end(&self, _call: &Call) -> Vec<(Scope, Change)> {
+        Vec::new()
     }
 }
 
@@ -205,6 +220,17 @@ pub enum Runnable {
     Pure(Box<dyn Pure>),
     /// Asynchronous.
     Waiting(Box<dyn Waiting>),
+}
+
+impl Runnable {
+    /// What the step has against a tool call.
+    #[must_use]
+    pub fn objects(&self, exchange: &Exchange, call: &ToolCall) -> Option<Objection> {
+        match self {
+            Self::Pure(step) => step.objects(exchange, call),
+            Self::Waiting(step) => step.objects(exchange, call),
+        }
+    }
 }
 
 /// Made of a step's parameters: the step, the detectors it reads, and its parameters with all defaults filled in.

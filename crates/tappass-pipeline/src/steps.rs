@@ -1,5 +1,9 @@
 //! The steps, one file each, in the folder of their phase. `registry` lists them in order.
 
+#[path = "steps/before/adaptive_thresholds.rs"]
+pub mod adaptive_thresholds;
+#[path = "steps/before/budget.rs"]
+pub mod budget;
 #[path = "steps/before/classify_data.rs"]
 pub mod classify_data;
 #[path = "steps/before/detect_code_exec.rs"]
@@ -28,8 +32,22 @@ pub mod rate_limit;
 pub mod shell_bleed;
 #[path = "steps/before/taint_check.rs"]
 pub mod taint_check;
+#[path = "steps/before/enforce_clearance.rs"]
+pub mod enforce_clearance;
+#[path = "steps/before/filter_tools.rs"]
+pub mod filter_tools;
+#[path = "steps/before/isolate_context.rs"]
+pub mod isolate_context;
+#[path = "steps/before/rate_limit.rs"]
+pub mod rate_limit;
+#[path = "steps/before/session_budget.rs"]
+pub mod session_budget;
+#[path = "steps/before/tool_constraints.rs"]
+pub mod tool_constraints;
 #[path = "steps/before/tool_permissions.rs"]
 pub mod tool_permissions;
+#[path = "steps/before/user_tool_scopes.rs"]
+pub mod user_tool_scopes;
 #[path = "steps/before/validate_input.rs"]
 pub mod validate_input;
 
@@ -37,6 +55,10 @@ pub mod validate_input;
 pub mod call_llm;
 #[path = "steps/call/call_tool.rs"]
 pub mod call_tool;
+#[path = "steps/call/loop_guard.rs"]
+pub mod loop_guard;
+#[path = "steps/call/session_loop_guard.rs"]
+pub mod session_loop_guard;
 
 #[path = "steps/after/cost_tracking.rs"]
 pub mod cost_tracking;
@@ -59,3 +81,5 @@ mod scored;
 mod shared;
 
 pub(crate) use shared::is_json;
+mod loops;
+pub(crate) mod shared;

@@ -12,7 +12,7 @@ use tappass_provider::{Providers, dialects::chat};
 use tappass_store::MemoryState;
 use uuid::Uuid;
 
-use crate::{Call, Plan, Services, compile_preset};
+use crate::{Call, Plan, Services, compile, compile_preset};
 
 /// A request with one user message, not scanned.
 pub fn exchange(text: &str) -> Exchange {
@@ -28,6 +28,7 @@ pub fn exchange(text: &str) -> Exchange {
             settings: AgentSettings::default(),
         }),
         end_user: None,
+        context: None,
         session: SessionRef { id: "s".into(), turn_index: 1 },
         mode: Mode::Enforce,
         flags: Flags::default(),
@@ -89,4 +90,38 @@ pub fn services() -> Arc<Services> {
 pub fn call(text: &str, services: &Arc<Services>) -> Call {
     let pipeline = compile_preset("starter").expect("compiles");
     Call::new(exchange(text), pipeline, Plan::default(), Arc::clone(services))
+}
+
+/// A request that offers these tools.
+pub fn offering(tools: &[&str]) -> Exchange {
+    let mut x = exchange("hi");
+    let tool = |name: &&str| json!({"type": "function", "function": {"name": name, "description": "a tool"}});
+    x.request.body["tools"] = tools.iter().map(tool).collect();
+    x.request = chat::read_request(x.request.body, 0).expect("a valid request");
+    x
+}
+
+/// A request whose history has one answered call of a tool.
+pub fn having_called(tool: &str, arguments: &str) -> Exchange {
+    let mut x = exchange("hi");
+    let messages = x.request.body["messages"].as_array_mut().expect("messages");
+    messages.push(json!({"role": "assistant", "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": tool, "arguments": arguments}}]}));
+    messages.push(json!({"role": "tool", "tool_call_id": "c1", "content": "done"}));
+    x.request = chat::read_request(x.request.body, 0).expect("a valid request");
+    x
+}
+
+/// A call through the starter preset with overrides.
+pub fn call_with(overrides: &str, x: Exchange, services: &Arc<Services>) -> Call {
+    let yaml = format!("preset: starter\noverrides: {overrides}");
+    let pipeline = compile("p", 1, &yaml).expect("compiles");
+    Call::new(x, pipeline, Plan::default(), Arc::clone(services))
+}
+
+/// A call that has passed its `before` steps.
+pub async fn admitted(overrides: &str, x: Exchange) -> Call {
+    let mut c = call_with(overrides, x, &services());
+    c.admit().await.expect("is let through");
+    c
 }

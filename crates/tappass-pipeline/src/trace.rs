@@ -74,6 +74,9 @@ pub struct Blocked {
     pub denial: Denial,
 }
 
+/// The most points of risk that one call can give its session.
+pub const MOST_RISK: f64 = 8.0;
+
 /// Everything the steps of one call did.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
@@ -147,6 +150,17 @@ impl Trace {
     #[must_use]
     pub fn steps_run(&self) -> usize {
         self.rows.iter().filter(|row| row.action != Action::Skip).count()
+    }
+
+    /// Points of risk for what was found: the more, the graver what enforce does about it; at most [`MOST_RISK`].
+    #[must_use]
+    pub fn risk(&self) -> f64 {
+        let points = |row: &TraceRow| match row.verdict {
+            Action::Block | Action::Error => 4.0,
+            Action::Redact | Action::Notify => 2.0,
+            _ => 1.0,
+        };
+        self.rows.iter().filter(|row| row.detected).map(points).sum::<f64>().min(MOST_RISK)
     }
 
     fn heaviest(&self, of: fn(&TraceRow) -> Action) -> Action {

@@ -31,7 +31,7 @@ pub use page::{Page, PageRequest};
 pub use pipelines::{PipelineVersion, Pipelines};
 pub use policies::{Policies, PolicyVersion};
 pub use settings::{Setting, Settings};
-pub use shared::{Decision, MemoryState, SessionTurn, SharedState};
+pub use shared::{Decision, Hold, MemoryState, SessionTurn, SharedState, Short};
 pub use users::{Credentials, Member, SessionUser, User, UserSession, Users};
 
 /// The database of a gateway, migrated and ready. Cheap to clone.

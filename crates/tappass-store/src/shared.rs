@@ -31,6 +31,28 @@ pub struct SessionTurn {
     pub turn: u32,
 }
 
+/// An amount to set aside on an account before it is spent. Units are the caller's: one account, one unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The account: whose, of what, in which period.
+    pub key: String,
+    /// How much.
+    pub amount: u64,
+    /// How much the account may come to.
+    pub limit: u64,
+    /// How long the account is kept from now.
+    pub life: Duration,
+}
+
+/// Why nothing was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Short {
+    /// Which of the holds did not fit.
+    pub index: usize,
+    /// What is left of its account.
+    pub left: u64,
+}
+
 /// State that replicas share.
 #[async_trait]
 pub trait SharedState: fmt::Debug + Send + Sync + 'static {
@@ -57,6 +79,13 @@ pub trait SharedState: fmt::Debug + Send + Sync + 'static {
 
     /// Adds to what is remembered under a key, for `life` from now.
     async fn remember(&self, key: &str, changes: &[Change], life: Duration);
+
+    /// Sets all amounts aside at once, or none: many calls together never pass a limit. An account whose limit is
+    /// reached takes nothing more, not even nothing.
+    async fn reserve(&self, holds: &[Hold]) -> Result<(), Short>;
+
+    /// What was really spent: each hold's amount becomes `spent`. Not held to a limit, for it has happened.
+    async fn settle(&self, settled: &[(Hold, u64)]);
 }
 
 /// How many keys of each kind are kept; beyond, those that would be forgotten soonest are forgotten now.
@@ -70,6 +99,7 @@ pub struct MemoryState {
     sessions: Bounded<SessionTurn>,
     attempts: Bounded<u32>,
     memories: Bounded<Arc<Memory>>,
+    accounts: Bounded<u64>,
 }
 
 impl fmt::Debug for MemoryState {
@@ -95,6 +125,7 @@ impl MemoryState {
             sessions: Bounded::new(keys),
             attempts: Bounded::new(keys),
             memories: Bounded::new(keys),
+            accounts: Bounded::new(keys),
         }
     }
 
@@ -105,6 +136,7 @@ impl MemoryState {
             + self.sessions.map.lock().len()
             + self.attempts.map.lock().len()
             + self.memories.map.lock().len()
+            + self.accounts.map.lock().len()
     }
 }
 
@@ -188,6 +220,35 @@ impl SharedState for MemoryState {
             ((), Some((Arc::new(memory), life)))
         });
     }
+
+    async fn reserve(&self, holds: &[Hold]) -> Result<(), Short> {
+        let now = self.clock.now();
+        let mut map = self.accounts.map.lock();
+        let held: Vec<u64> = holds.iter().map(|hold| live(&map, &hold.key, now)).collect();
+        for (index, (hold, held)) in holds.iter().zip(&held).enumerate() {
+            let left = hold.limit.saturating_sub(*held);
+            if left == 0 || hold.amount > left {
+                return Err(Short { index, left });
+            }
+        }
+        for (hold, held) in holds.iter().zip(held) {
+            self.accounts.put(&mut map, &hold.key, (held + hold.amount, later(now, hold.life)), now);
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, settled: &[(Hold, u64)]) {
+        let now = self.clock.now();
+        let mut map = self.accounts.map.lock();
+        for (hold, spent) in settled {
+            let account = live(&map, &hold.key, now).saturating_sub(hold.amount).saturating_add(*spent);
+            self.accounts.put(&mut map, &hold.key, (account, later(now, hold.life)), now);
+        }
+    }
+}
+
+fn live(map: &HashMap<String, (u64, Timestamp)>, key: &str, now: Timestamp) -> u64 {
+    map.get(key).filter(|(_, until)| *until > now).map_or(0, |(amount, _)| *amount)
 }
 
 /// A map of bounded size whose entries end at a time of their own.
@@ -228,17 +289,21 @@ impl<V> Bounded<V> {
             None => {
                 map.remove(key);
             }
-            Some(new) => match map.get_mut(key) {
-                Some(entry) => *entry = new,
-                None => {
-                    if map.len() >= self.capacity {
-                        make_room(&mut map, now);
-                    }
-                    map.insert(key.to_owned(), new);
-                }
-            },
+            Some(new) => self.put(&mut map, key, new, now),
         }
         result
+    }
+
+    fn put(&self, map: &mut HashMap<String, (V, Timestamp)>, key: &str, new: (V, Timestamp), now: Timestamp) {
+        match map.get_mut(key) {
+            Some(entry) => *entry = new,
+            None => {
+                if map.len() >= self.capacity {
+                    make_room(map, now);
+                }
+                map.insert(key.to_owned(), new);
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use settings::{Parameter, Settings};
 use source::{Source, push};
 
 use crate::{
+    prices::Prices,
     registry,
     step::{BuildError, Built, Common, Entry, Meta, OnError, Phase, Runnable},
 };
@@ -58,6 +59,8 @@ pub struct Pipeline {
     pub allowlist: Allowlist,
     /// The memories that its steps read or add to.
     pub remembers: Vec<Scope>,
+    /// What models cost.
+    pub prices: Prices,
     forward: Range<usize>,
 }
 
@@ -203,6 +206,7 @@ fn build(
         .ok_or_else(|| CompileError::new("a pipeline needs the step `call_llm`"))?;
     let before = steps.iter().take_while(|s| s.meta.phase == Phase::Before).count();
     let hash = hash(&steps);
+    let prices = prices(&steps)?;
     let allowlist =
         Allowlist::new(allowed).map_err(|e| CompileError::new(format!("the allowlists together: {e}")))?;
     Ok(Arc::new(Pipeline {
@@ -215,6 +219,7 @@ fn build(
         scanner,
         allowlist,
         remembers,
+        prices,
         forward: before..call + 1,
     }))
 }
@@ -313,6 +318,18 @@ fn custom_patterns(steps: &[Placed]) -> Result<Vec<CustomPattern>, CompileError>
         || Ok(Vec::new()),
         |v| serde_json::from_value(v.clone()).map_err(|e| CompileError::new(format!("custom_patterns: {e}"))),
     )
+}
+
+/// `cost_tracking` states them; every step that reckons in money has to know them.
+fn prices(steps: &[Placed]) -> Result<Prices, CompileError> {
+    let Some(step) = steps.iter().find(|s| s.meta.id == "cost_tracking") else {
+        return Ok(Prices::default());
+    };
+    let read = |e: serde_json::Error| CompileError::new(format!("cost_tracking: {e}"));
+    Ok(Prices {
+        own: serde_json::from_value(step.parameters["prices"].clone()).map_err(read)?,
+        default: serde_json::from_value(step.parameters["default_price"].clone()).map_err(read)?,
+    })
 }
 
 fn hash(steps: &[Placed]) -> String {

@@ -41,6 +41,7 @@ pub fn call(pipeline: &Arc<Pipeline>, mode: Mode, flags: &str, text: &str) -> Ca
             settings,
         }),
         end_user: None,
+        context: None,
         session: SessionRef { id: "s".into(), turn_index: 1 },
         mode: plan.mode,
         flags: plan.flags.clone(),

@@ -36,6 +36,7 @@ pub async fn identify(
         Flags::parse(header(head, "x-tappass-flags")?.unwrap_or_default()).map_err(|e| bad_flag(&e))?;
     let named = session_name(head, &body)?;
     let end_user = name("x-tappass-user", header(head, "x-tappass-user")?)?;
+    let context = name("x-tappass-context", header(head, "x-tappass-context")?)?;
     let wants_usage = chat::wants_usage(&body);
     let request = chat::read_request(body, bytes.len()).map_err(|e| bad_request(&e))?;
     let pipeline = pipeline_of(app, caller).await?;
@@ -49,6 +50,7 @@ pub async fn identify(
         request_id: request_id.as_str().to_owned(),
         caller: Arc::clone(caller),
         end_user,
+        context,
         session: SessionRef { id: turn.id, turn_index: turn.turn },
         mode: plan.mode,
         flags: plan.flags.clone(),

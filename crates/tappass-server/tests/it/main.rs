@@ -12,6 +12,7 @@ mod management;
 mod policies;
 mod scenarios;
 mod scripted;
+mod spending;
 mod table;
 mod walk;
 mod world;

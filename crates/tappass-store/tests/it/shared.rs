@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use tappass_model::{Clock, SystemIds};
-use tappass_store::{MemoryState, SharedState};
+use tappass_store::{Hold, MemoryState, SharedState, Short};
 use tappass_testkit::ManualClock;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -118,4 +118,46 @@ async fn memory_is_bounded_and_what_lasts_longest_stays() {
     assert!(state.keys() <= 100);
     clock.advance(16 * MINUTE);
     state.attempt("new", 5, MINUTE).await.expect("allowed");
+}
+
+fn hold(key: &str, amount: u64, limit: u64) -> Hold {
+    Hold { key: key.into(), amount, limit, life: MINUTE }
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_all_or_nothing_and_settled_by_what_was_spent() {
+    let (clock, state) = state(100);
+    let (day, month) = (hold("day", 60, 100), hold("month", 60, 1000));
+    assert_eq!(state.reserve(&[day.clone(), month.clone()]).await, Ok(()));
+    let short = state.reserve(&[month.clone(), day.clone()]).await;
+    assert_eq!(short, Err(Short { index: 1, left: 40 }));
+    assert_eq!(state.reserve(&[hold("month", 940, 1000)]).await, Ok(()), "the refused one took nothing");
+    // One spent less than held, one nothing: the whole comes back.
+    state.settle(&[(day.clone(), 10)]).await;
+    assert_eq!(state.reserve(&[hold("day", 90, 100)]).await, Ok(()));
+    assert_eq!(state.reserve(&[hold("day", 0, 100)]).await, Err(Short { index: 0, left: 0 }), "used up");
+    state.settle(&[(hold("day", 90, 100), 0)]).await;
+    // What has happened counts, beyond the limit too.
+    state.settle(&[(hold("day", 0, 100), 500)]).await;
+    assert_eq!(state.reserve(&[hold("day", 1, 510)]).await, Err(Short { index: 0, left: 0 }));
+    clock.advance(MINUTE);
+    assert_eq!(state.reserve(&[day]).await, Ok(()), "an account ends with its life");
+}
+
+#[test]
+fn many_at_once_never_pass_the_limit() {
+    let (_, state) = state(100);
+    let held = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+                for _ in 0..25 {
+                    let fits = runtime.block_on(state.reserve(&[hold("k", 3, 100)])).is_ok();
+                    held.fetch_add(u32::from(fits), std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(held.into_inner(), 33);
 }

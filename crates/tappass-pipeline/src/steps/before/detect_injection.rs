@@ -77,10 +77,10 @@ impl Pure for DetectInjection {
         if found.is_empty() {
             return Outcome::pass();
         }
-        let message =
-            format!("injection score {highest:.2} (threshold {:.2}): {}", self.threshold, summary(&found));
-        Outcome { detected: highest >= self.threshold, findings: found, ..Outcome::pass_with(message) }
-            .scored(highest, self.threshold)
+        let threshold = x.threshold(self.threshold);
+        let message = format!("injection score {highest:.2} (threshold {threshold:.2}): {}", summary(&found));
+        Outcome { detected: highest >= threshold, findings: found, ..Outcome::pass_with(message) }
+            .scored(highest, threshold)
     }
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod collect;
 mod place;
 mod stream;
+mod tools;
 
 use serde_json::Value;
 use tappass_model::{Dialect, ModelRequest};
@@ -15,6 +16,7 @@ pub use answer::read_answer;
 pub use check::RequestError;
 pub use place::{get_text, set_text};
 pub use stream::{Channel, ChannelKind, deltas, is_usage_only, set_delta};
+pub use tools::{PastCall, definition_at, definitions, past_calls, remove_tools};
 
 /// Reads a chat request: checks what it must have, and collects every text that would leave with it.
 /// Unknown fields are kept, and their texts are collected too.
@@ -44,14 +46,7 @@ pub fn wants_usage(body: &Value) -> bool {
 }
 
 fn tool_names(body: &Value) -> Vec<String> {
-    let items = |key: &str| body[key].as_array().map(Vec::as_slice).unwrap_or_default();
-    let name = |tool: &Value| {
-        [&tool["function"]["name"], &tool["custom"]["name"], &tool["name"]]
-            .into_iter()
-            .find_map(Value::as_str)
-            .map(str::to_owned)
-    };
-    items("tools").iter().chain(items("functions")).filter_map(name).collect()
+    definitions(body).map(|(name, _)| name.to_owned()).collect()
 }
 
 #[cfg(test)]
