@@ -238,6 +238,16 @@ mod tests {
     }
 
     #[test]
+    fn pins_are_bounded_and_the_first_stay() {
+        let mut memory = Memory::default();
+        for i in 0..1000 {
+            memory.apply(&Change::Pin { tool: format!("t{i:04}"), definition: "d".into() }, at(0));
+        }
+        assert_eq!(memory.tools.len(), MOST);
+        assert!(memory.tools.contains_key("t0000") && !memory.tools.contains_key("t0999"));
+    }
+
+    #[test]
     fn what_happened_is_bounded() {
         let mut memory = Memory::default();
         for turn in 0..1000 {

@@ -78,10 +78,16 @@ pub fn answered(text: &str) -> Exchange {
 
 /// Shared state in memory and the builtin provider.
 pub fn services() -> Arc<Services> {
+    services_with(&[])
+}
+
+/// As [`services`], with the providers of an environment.
+pub fn services_with(env: &[(&str, &str)]) -> Arc<Services> {
+    let get = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
     let clock = Arc::new(SystemClock);
     Arc::new(Services {
         state: Arc::new(MemoryState::new(clock.clone(), Arc::new(SystemIds))),
-        providers: Arc::new(Providers::from_env(&|_| None).expect("needs nothing")),
+        providers: Arc::new(Providers::from_env(&get).expect("can be set up")),
         clock,
     })
 }

@@ -7,6 +7,7 @@ pub mod dialects;
 pub mod http;
 pub mod openai;
 pub mod provider;
+pub mod region;
 pub mod router;
 pub mod sse;
 

@@ -1,6 +1,6 @@
 //! Which providers there are, and which one answers for a model's name.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use crate::{
     builtin::{self, Builtin},
     http::{Deadlines, HttpConfig},
     openai::{self, OpenAi},
+    region,
 };
 
 /// The ids of the providers this gateway knows, which are the prefixes of models' names.
@@ -106,6 +107,10 @@ pub struct Providers {
     anthropic: Option<Arc<Anthropic>>,
     builtin: Arc<Builtin>,
     default: &'static str,
+    /// What `<PROVIDER>_REGION` says, by id.
+    regions: BTreeMap<&'static str, String>,
+    /// `TAPPASS_EU_DATA_RESIDENCY`: what is not known to be in the EU is not called.
+    eu_only: bool,
 }
 
 impl Providers {
@@ -142,6 +147,8 @@ impl Providers {
             anthropic: anthropic.map(Arc::new),
             builtin: Arc::new(Builtin),
             default: "builtin",
+            regions: BTreeMap::new(),
+            eu_only: false,
         };
         let configured = |id: &&str| providers.get(id).is_some();
         providers.default = match get("TAPPASS_DEFAULT_PROVIDER") {
@@ -152,6 +159,12 @@ impl Providers {
                 .find(|id| *id == name)
                 .ok_or(ProviderConfigError::Default { name })?,
         };
+        for (id, variable) in
+            [("openai", "OPENAI_REGION"), ("azure", "AZURE_OPENAI_REGION"), ("anthropic", "ANTHROPIC_REGION")]
+        {
+            providers.regions.extend(get(variable).map(|region| (id, region.to_ascii_lowercase())));
+        }
+        providers.eu_only = get("TAPPASS_EU_DATA_RESIDENCY").is_some_and(|value| region::is_on(&value));
         Ok(providers)
     }
 
@@ -159,7 +172,16 @@ impl Providers {
     #[must_use]
     pub fn builtin_only() -> Self {
         let builtin = Arc::new(Builtin);
-        Self { openai: None, custom_base: false, azure: None, anthropic: None, builtin, default: "builtin" }
+        Self {
+            openai: None,
+            custom_base: false,
+            azure: None,
+            anthropic: None,
+            builtin,
+            default: "builtin",
+            regions: BTreeMap::new(),
+            eu_only: false,
+        }
     }
 
     /// The provider for a model as the caller names it, and the model's name as that provider knows it.
@@ -195,6 +217,10 @@ impl Providers {
         }
         match self.get(id) {
             Some(provider) => Ok((provider, bare.to_owned())),
+            None if self.barred(id) => Err(ProviderError::NotConfigured(format!(
+                "this gateway keeps data in the EU (TAPPASS_EU_DATA_RESIDENCY), and {id} is not known to be there: set {}_REGION=eu if it is",
+                if id == "azure" { "AZURE_OPENAI".to_owned() } else { id.to_uppercase() }
+            ))),
             None => Err(ProviderError::NotConfigured(format!(
                 "{id} has no key here: set {} and restart",
                 needs(id)
@@ -202,7 +228,31 @@ impl Providers {
         }
     }
 
+    /// Where a provider keeps and processes data: as the operator states, else as its host tells; `None` where
+    /// neither does. What runs on this machine or in a private network is `local`.
+    #[must_use]
+    pub fn region(&self, id: &str) -> Option<&str> {
+        if let Some(region) = self.regions.get(id) {
+            return Some(region);
+        }
+        match id {
+            "openai" => self.openai.as_ref().and_then(|p| region::of_host(&p.host())),
+            "azure" => self.azure.as_ref().and_then(|p| region::of_host(&p.host())),
+            "anthropic" => self.anthropic.as_ref().and_then(|p| region::of_host(&p.host())),
+            "builtin" => Some(region::LOCAL),
+            _ => None,
+        }
+    }
+
+    /// Whether a provider is not called because data must stay in the EU.
+    fn barred(&self, id: &str) -> bool {
+        self.eu_only && !matches!(self.region(id), Some(region::EU | region::LOCAL))
+    }
+
     fn get(&self, id: &str) -> Option<Arc<dyn Provider>> {
+        if self.barred(id) {
+            return None;
+        }
         match id {
             "openai" => self.openai.clone().map(|p| p as Arc<dyn Provider>),
             "azure" => self.azure.clone().map(|p| p as Arc<dyn Provider>),

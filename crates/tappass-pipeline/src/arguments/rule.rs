@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Leaf, Network, Objection, UrlPolicy, inside, shown, values};
+use super::{Leaf, Network, Objection, UrlPolicy, inside, values};
 use crate::steps::shared::glob;
 
 /// How long a pattern may be, in characters.
@@ -120,11 +120,9 @@ impl Rules {
             {
                 there = true;
                 if let Err(objection) = ready.check(leaf.value, &self.urls) {
-                    let what = objection.why;
-                    return Some(Objection::new(
-                        objection.kind,
-                        format!("its argument `{}` {what}", shown(&leaf.path)),
-                    ));
+                    // By the rule's own word: a key can be content.
+                    let (name, what) = (&ready.rule.argument, objection.why);
+                    return Some(Objection::new(objection.kind, format!("its argument `{name}` {what}")));
                 }
             }
             if ready.rule.required && !there {

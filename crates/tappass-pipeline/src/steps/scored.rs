@@ -6,7 +6,7 @@ use tappass_model::{Answer, Exchange, Family, Finding, Match, Origin, Outcome, S
 use super::shared::{finding, summary};
 
 /// Hits that weigh less say what a text is about, not that it is a threat.
-const WEIGHTLESS: f32 = 0.1;
+pub const WEIGHTLESS: f32 = 0.1;
 
 /// A family held against a threshold.
 pub struct Scored {

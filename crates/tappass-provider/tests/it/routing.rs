@@ -140,3 +140,22 @@ async fn models_are_listed_by_whoever_knows_them() {
     let (provider, _) = providers.resolve("openai/x").expect("configured");
     assert!(provider.models().await.is_err());
 }
+
+#[test]
+fn with_data_kept_in_the_eu_what_is_not_known_to_be_there_is_not_called() {
+    let vars = [("OPENAI_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k"), ("ANTHROPIC_REGION", "EU")];
+    let residency = ("TAPPASS_EU_DATA_RESIDENCY", "1");
+    let providers = Providers::from_env(&env(&[vars[0], vars[1], vars[2], residency])).expect("set up");
+    for model in ["gpt-4o", "openai/gpt-4o"] {
+        let Err(ProviderError::NotConfigured(why)) = resolve(&providers, model) else { panic!("{model}") };
+        assert!(why.contains("OPENAI_REGION=eu"), "{why}");
+    }
+    assert_eq!(resolve(&providers, "claude-x"), pair("anthropic", "claude-x"));
+    assert_eq!(resolve(&providers, "builtin"), pair("builtin", "builtin"));
+    assert!(providers.list().iter().any(|p| p.id == "openai" && !p.configured));
+    let local = [("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1"), residency];
+    let off = [vars[0], ("TAPPASS_EU_DATA_RESIDENCY", "false")];
+    for vars in [local, off] {
+        assert_eq!(resolve(&Providers::from_env(&env(&vars)).expect("set up"), "x"), pair("openai", "x"));
+    }
+}

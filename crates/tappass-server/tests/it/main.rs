@@ -1,6 +1,7 @@
 //! The server as a client meets it.
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
+mod access;
 mod around;
 mod calls;
 mod client;

@@ -28,6 +28,12 @@ struct Scenario {
     /// Calls of the same kind that come first.
     #[serde(default)]
     before: usize,
+    /// Other requests that come first, one after the other.
+    #[serde(default)]
+    earlier: Vec<Map<String, Value>>,
+    /// Headers of every request.
+    #[serde(default)]
+    headers: Map<String, Value>,
     #[serde(default)]
     stream: bool,
     #[serde(default)]
@@ -104,10 +110,13 @@ async fn run(scenario: Scenario) {
     provider.always(reply(&scenario));
     prepare(&gateway, &admin, &scenario).await;
 
-    for _ in 0..scenario.before {
-        call(&gateway, &key, &scenario).await;
+    for request in &scenario.earlier {
+        call(&gateway, &key, &scenario, request).await;
     }
-    let answer = call(&gateway, &key, &scenario).await;
+    for _ in 0..scenario.before {
+        call(&gateway, &key, &scenario, &scenario.request).await;
+    }
+    let answer = call(&gateway, &key, &scenario, &scenario.request).await;
     let expect = &scenario.expect;
     assert_eq!(answer.status.as_u16(), expect.status, "{}", answer.text);
     for (name, value) in &expect.headers {
@@ -165,8 +174,8 @@ async fn prepare(gateway: &Gateway, admin: &str, scenario: &Scenario) {
     }
 }
 
-async fn call(gateway: &Gateway, key: &str, scenario: &Scenario) -> Answer {
-    let mut body = scenario.request.clone();
+async fn call(gateway: &Gateway, key: &str, scenario: &Scenario, fields: &Map<String, Value>) -> Answer {
+    let mut body = fields.clone();
     body.entry("model").or_insert_with(|| json!("gpt-4o"));
     if scenario.stream {
         body.insert("stream".into(), true.into());
@@ -177,6 +186,9 @@ async fn call(gateway: &Gateway, key: &str, scenario: &Scenario) -> Answer {
         .header("content-type", "application/json");
     if let Some(flags) = &scenario.flags {
         built = built.header("x-tappass-flags", flags);
+    }
+    for (name, value) in &scenario.headers {
+        built = built.header(name, value.as_str().expect("headers are texts"));
     }
     send(gateway, built.body(Body::from(body)).expect("a request")).await
 }

@@ -75,6 +75,9 @@ impl Define for ToolConstraints {
 
 impl Pure for ToolConstraints {
     fn run(&self, x: &Exchange) -> Outcome {
+        if self.rules.is_empty() && x.flags.email.is_none() && x.flags.files.is_none() {
+            return Outcome::pass();
+        }
         let calls = past_calls(&x.request.body);
         let refused = calls.iter().filter_map(|past| Some((&past.call.name, self.objects(x, &past.call)?)));
         hit(Self::META.id, refused)

@@ -2,10 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tappass_model::{Exchange, Finding, OnDetection, Outcome, ToolRules};
+use tappass_model::{Exchange, Finding, OnDetection, Outcome, ToolCall, ToolRules};
 
 use super::shared::permits;
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::{
+    arguments::Objection,
+    step::{Category, Define, Meta, Phase, Pure},
+};
 
 /// # What it does
 /// Compares the name of every tool in the request with three sets of rules: this step's, the agent's and the
@@ -49,6 +52,12 @@ impl Pure for ToolPermissions {
         let message = format!("this agent may not use: {}", names.join(", "));
         let findings = refused.iter().map(|t| finding(Self::META.id, t)).collect();
         Outcome::hit(message, findings).remedy(allowing(&names))
+    }
+
+    fn objects(&self, _: &Exchange, call: &ToolCall) -> Option<Objection> {
+        let own = ToolRules { allow: self.allow.clone(), deny: self.deny.clone() };
+        (!permits(&own, &call.name))
+            .then(|| Objection::new("TOOL_NOT_ALLOWED", "this pipeline does not allow the tool"))
     }
 }
 
@@ -101,6 +110,14 @@ mod tests {
         let mut x = offering(&["read"]);
         x.tools = Some(ToolRules { allow: vec![], deny: vec!["*".into()] });
         assert!(ToolPermissions::default().run(&x).detected);
+    }
+
+    #[test]
+    fn its_own_rules_hold_for_calls_too() {
+        let step = ToolPermissions { deny: vec!["shell*".into()], ..ToolPermissions::default() };
+        let call = |name: &str| ToolCall { id: String::new(), name: name.into(), arguments: String::new() };
+        assert!(step.objects(&offering(&[]), &call("shell_exec")).is_some());
+        assert!(step.objects(&offering(&[]), &call("read")).is_none());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
 
 /// # What it does
 /// Finds the provider for the request's model (`anthropic/…`, `azure/…`, else the default) and sends the request
-/// there, as the earlier steps left it. A stream is handed on unread.
+/// there, as the earlier steps left it; where `model_routing` found another model, to that one's. A stream is handed on unread.
 /// # Why
 /// It is what the call is for.
 /// # On a hit
@@ -40,8 +40,8 @@ impl Define for CallLlm {
 #[async_trait::async_trait]
 impl Waiting for CallLlm {
     async fn run(&self, call: &mut Call) -> Result<Outcome, StepError> {
+        let (provider, model) = call.services.providers.resolve(call.model())?;
         let request = &mut call.exchange.request;
-        let (provider, model) = call.services.providers.resolve(&request.model)?;
         let send = ProviderCall {
             dialect: request.dialect,
             model,
