@@ -85,3 +85,20 @@ fn the_allowlist_and_an_explanation() {
     assert_eq!(home.run(&["gov", "allowlist", "add", "*", "--pattern"]).code, 2);
     assert_eq!(home.run(&["gov", "explain", "nonsense"]).code, 1);
 }
+
+#[test]
+fn policies_are_tested_without_a_server() {
+    let home = Home::new();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies");
+    let tested = home.run(&["gov", "test", shipped]);
+    assert_eq!(tested.code, 0, "{tested:?}");
+    assert!(tested.stdout.contains("ok      tappass.guardrails_test."), "{tested:?}");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("own_test.rego");
+    fs::write(&file, "package own\nimport rego.v1\ntest_wrong if 1 == 2\n").expect("writes");
+    let folder = dir.path().to_str().expect("a name");
+    assert_eq!(home.run(&["gov", "test", folder]).code, 3);
+    fs::write(&file, "package own\nimport rego.v1\ntest_wrong if {\n").expect("writes");
+    let broken = home.run(&["gov", "test", folder]);
+    assert!(broken.code == 2 && broken.stderr.contains("line"), "{broken:?}");
+}

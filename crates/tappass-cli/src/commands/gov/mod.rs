@@ -5,6 +5,7 @@ mod changes;
 mod explain;
 mod files;
 mod lint;
+mod policy;
 
 use std::path::PathBuf;
 
@@ -89,6 +90,17 @@ pub enum Gov {
         #[command(flatten)]
         format: Format,
     },
+    /// The organisation's own policies in Rego: they tighten, never loosen
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    /// Run the tests beside policies (rules named `test_…`); without a server; exit code 3 when one fails
+    Test {
+        /// The folder with the .rego files
+        dir: PathBuf,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
     /// What the organisation never counts as a hit
     #[command(subcommand)]
     Allowlist(allowlist::Allowlist),
@@ -123,9 +135,13 @@ impl Gov {
         if let Self::Lint { files, format } = self {
             return files::lint(files, format, out).await;
         }
+        if let Self::Test { dir, format } = self {
+            return policy::test(&dir, format, out);
+        }
         let client = &super::connect(server, out)?;
         match self {
-            Self::Lint { .. } => {}
+            Self::Lint { .. } | Self::Test { .. } => {}
+            Self::Policy(policy) => policy.run(client, out).await?,
             Self::Diff { file, format } => return file.diff(client, format, out).await,
             Self::Apply { file, yes, format } => file.apply(client, yes, format, out).await?,
             Self::Import { file, format } => file.import(client, format, out).await?,
