@@ -4,8 +4,8 @@
 use tappass_model::Family;
 
 use crate::{
-    code, detector::Detector, escalation, exfil, infra, injection, marking, pii, rule::Rule, secrets, shell,
-    tool_poison, unicode,
+    business, code, detector::Detector, escalation, exfil, infra, injection, marking, memory, pii,
+    rule::Rule, safety, secrets, shell, tool_poison, unicode,
 };
 
 /// No built-in finding is longer, bytes of the text it is found in. Rules for long values (private keys, tokens) have no
@@ -21,8 +21,11 @@ pub(crate) fn rules(family: Family) -> Vec<Rule> {
         Family::Escalation => escalation::rules(),
         Family::Infra => infra::rules(),
         Family::Marking => marking::rules(),
+        Family::Business => business::rules(),
         Family::Code => code::rules(),
         Family::Exfiltration => exfil::rules(),
+        Family::Memory => memory::rules(),
+        Family::Safety => safety::rules(),
         Family::Shell => shell::rules(),
         Family::ToolPoison => tool_poison::rules(),
         _ => Vec::new(),

@@ -11,6 +11,8 @@
 
 mod allow;
 mod anchor;
+mod business;
+mod classify;
 mod code;
 mod compile;
 mod custom;
@@ -26,12 +28,14 @@ mod infra;
 mod injection;
 mod layers;
 mod marking;
+mod memory;
 mod normalise;
 mod original;
 mod pattern;
 mod pii;
 mod resolve;
 mod rule;
+mod safety;
 mod sample;
 mod scanner;
 mod score;
@@ -45,11 +49,13 @@ mod utf8;
 mod walks;
 
 pub use allow::{AllowEntry, AllowError, Allowlist};
+pub use classify::{Classified, classify};
 pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
 pub use hostile::hostile_units;
 pub use image::{ImageFormat, Inspection, inspect_image};
 pub use injection::{injection_features, injection_score, is_model_verdict};
 pub use pii::{NameEvidence, name_evidence, name_features};
+pub use safety::CATEGORIES as SAFETY_CATEGORIES;
 pub use sample::{min_classification, placeholder, sample};
 pub use scanner::Scanner;
 pub use score::family_score;

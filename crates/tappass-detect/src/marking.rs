@@ -45,7 +45,7 @@ fn alone(hit: &Hit<'_>) -> Option<f32> {
 }
 
 /// Someone asks about the marking instead of marking.
-fn question(hit: &Hit<'_>) -> bool {
+pub(crate) fn question(hit: &Hit<'_>) -> bool {
     let line = hit.before.rsplit(['\n', '.', '!']).next().unwrap_or_default().to_lowercase();
     [
         "what is",

@@ -94,7 +94,13 @@ pub fn min_classification(m: &Match) -> Classification {
             "MARKING_CONFIDENTIAL" => Classification::Confidential,
             _ => Classification::Internal,
         },
-        Family::Custom | Family::Business => Classification::Confidential,
+        Family::Business => match m.kind.as_ref() {
+            "SALARY" | "CONTRACT_TERMS" | "DEAL_NAME" | "PRIVILEGE" | "HEALTH_RECORD" => {
+                Classification::Restricted
+            }
+            _ => Classification::Confidential,
+        },
+        Family::Custom => Classification::Confidential,
         Family::Injection
         | Family::Unicode
         | Family::Escalation

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tappass_model::{Classification, Family, Match};
+use tappass_model::{Family, Match};
 
-use crate::{Scanner, family_score, injection_score};
+use crate::{Scanner, classify, family_score, injection_score};
 
 /// The answer to one row: `{"id", "us"}` and, by `task`, `spans` (`pii`; offsets in characters), `label` (`secrets`), `score`
 /// (`injection`, `unicode`, `shell`, `sql`, `exfil`, `tool_poisoning`), `level` and `tags` (`classification`), or `label` for
@@ -27,11 +27,8 @@ pub fn score_row(scanner: &Scanner, row: &Value) -> Value {
         "exfil" => score(Family::Exfiltration),
         "tool_poisoning" => score(Family::ToolPoison),
         "classification" => {
-            let levels = found.iter().map(|m| scanner.classification(m));
-            let level = levels.max().unwrap_or(Classification::Public);
-            let tags = [("infrastructure", Family::Infra), ("secret", Family::Secret)];
-            let tags = tags.iter().filter(|(_, family)| found.iter().any(|m| m.family == *family));
-            json!({"level": level.as_str(), "tags": tags.map(|(tag, _)| tag).collect::<Vec<_>>()})
+            let classified = classify(&found, |m| Some(scanner.classification(m)));
+            json!({"level": classified.level.as_str(), "tags": classified.tags})
         }
         _ => json!({"label": u8::from(!found.is_empty())}),
     };

@@ -64,7 +64,7 @@ const HARMFUL: &[(&str, f32, &str)] = &[
     (
         "CREDENTIAL_FILES",
         0.7,
-        r"(?:cat|less|more|head|tail|type|cp|scp|tar|base64|xxd|nl|strings|grep)~LINE{0,30}(?:/etc/(?:shadow|gshadow|sudoers)|\.ssh/id_[a-z0-9]{2,8}|\.aws/credentials|\.kube/config|\.docker/config\.json|/proc/self/environ|\.netrc|\.pgpass|\.git-credentials)|(?:\\|/)repair(?:\\|/)(?:sam|system|security)|reg~save~hklm(?:\\|/)(?:sam|system|security)|c:(?:\\{1,2}|/)boot\.ini|(?:env|printenv|cat~LINE{1,30})~?\|~?(?:curl|wget|nc|ncat|netcat)~|(?:curl|wget)~LINE{0,80}(?:-d|-F|-T|--data(?:-binary|-raw)?|--post-file|--upload-file)[ =]?['\x22]?[a-z]{0,10}=?@?(?:/etc/|\x7e/\.|\$home/\.|\$\((?:cat|env|id|whoami|printenv)|`(?:cat|env|id|whoami)|\.env)",
+        r"(?:\\|/)repair(?:\\|/)(?:sam|system|security)|reg~save~hklm(?:\\|/)(?:sam|system|security)|c:(?:\\{1,2}|/)boot\.ini|(?:env|printenv|cat~LINE{1,30})~?\|~?(?:curl|wget|nc|ncat|netcat)~|(?:curl|wget)~LINE{0,80}(?:-d|-F|-T|--data(?:-binary|-raw)?|--post-file|--upload-file)[ =]?['\x22]?[a-z]{0,10}=?@?(?:/etc/|\x7e/\.|\$home/\.|\$\((?:cat|env|id|whoami|printenv)|`(?:cat|env|id|whoami)|\.env)",
     ),
     (
         "CREDENTIAL_FILES",
@@ -96,6 +96,12 @@ const HARMFUL: &[(&str, f32, &str)] = &[
     ("MARKUP_WRITE", 0.65, r"echo(?:~|%20){1,2}['\x22]?(?:<|&lt;|%3c)(?:script|img|svg|\?php|iframe)"),
 ];
 
+/// Commands that read a file or take it along.
+const READING: &[&str] = &[
+    "cat", "less", "more", "head", "tail", "type", "cp", "scp", "tar", "base64", "xxd", "nl", "strings",
+    "grep", "curl",
+];
+
 /// All rules of the family.
 pub(crate) fn rules() -> Vec<Rule> {
     let fill = |pattern: &str| {
@@ -121,6 +127,7 @@ pub(crate) fn rules() -> Vec<Rule> {
         )
         .after(64)
         .check(breakout),
+        rule("CREDENTIAL_FILES", 0.7, r"(?:/etc/(?:shadow|gshadow|sudoers)|\.ssh/id_[a-z0-9]{2,8}|\.aws/credentials|\.kube/config|\.docker/config\.json|/proc/self/environ|\.netrc|\.pgpass|\.git-credentials)").near(READING),
         rule("SUBSTITUTION", 0.75, r"[a-z0-9_.-]{1,60}\.[a-z0-9]{2,5}(?:\$\(|`)~?(?:BIN)?COMMANDS"),
         rule("SUBSTITUTION", 0.75, r"\$\(`[^`\n]{1,100}`\)|\$\{IFS\}").open(),
         rule("BARE_RECONNAISSANCE", 0.6, r"(?:whoami(?:~/(?:all|priv))?|uname(?:~-a)?|netstat(?:~-[a-z]{1,5})?|ifconfig|ipconfig(?:~/all)?|systeminfo|(?:which|whereis)~(?:nc|ncat|netcat|gcc|cc|wget|curl|perl|python[23]?|nmap)|net~(?:view|user|localgroup~administrators)|arp~-a|cat~/etc/(?:passwd|issue|group|hosts)|phpinfo\(\)|id;?)")

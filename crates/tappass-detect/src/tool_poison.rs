@@ -64,7 +64,7 @@ const PATTERNS: &[(&str, f32, &str)] = &[
     (
         "SIDE_CHANNEL",
         0.75,
-        r"(?:send|forward|e-?mail|copy|bcc|cc|post|upload|transmit|report|exfiltrate|deliver|submit|leak|relay|mirror)(?:~|s~|ed~|ing~)(?:[a-z0-9_]{1,16}~){0,10}(?:to|at|with)~(?:(?:the|our|my|an?|this|external|remote|following|server|address|endpoint|webhook|url|at)~){0,4}(?:https?://|[a-z0-9._-]{1,40}@[a-z0-9-]{1,40}\.)",
+        r"(?:send|forward|e-?mail|copy|bcc|cc|post|upload|transmit|exfiltrate|deliver|submit|leak|relay|mirror)(?:~|s~|ed~|ing~)(?:[a-z0-9_]{1,16}~){0,6}(?:to|at|with)~(?:(?:the|our|my|an?|this|external|remote|following|server|address|endpoint|webhook|url|at)~){0,4}(?:https?://|[a-z0-9._-]{1,40}@[a-z0-9-]{1,40}\.)",
     ),
     // Authority over the rules.
     (
@@ -95,7 +95,7 @@ const PATTERNS: &[(&str, f32, &str)] = &[
     (
         "COERCION",
         0.6,
-        r"(?:otherwise|or~else|failing~to|or)~(?:[a-z]{1,12}~){0,4}(?:tool|function|server|application|proxy|it|user|request|system|everything)~(?:(?:will|would|may|is|does|going|to|can)~){1,3}(?:not|crash|fail|break|be~(?:blocked|deleted|lost|terminated|banned))",
+        r"(?:otherwise|or~else|failing~to)~(?:[a-z]{1,12}~){0,4}(?:tool|function|server|application|proxy|it|user|request|system|everything)~(?:(?:will|would|may|is|does|going|to|can)~){1,3}(?:not|crash|fail|break|be~(?:blocked|deleted|lost|terminated|banned))",
     ),
 ];
 

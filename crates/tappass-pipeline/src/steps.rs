@@ -6,10 +6,14 @@ pub mod adaptive_thresholds;
 pub mod budget;
 #[path = "steps/before/classify_data.rs"]
 pub mod classify_data;
+#[path = "steps/before/detect_business.rs"]
+pub mod detect_business;
 #[path = "steps/before/detect_code_exec.rs"]
 pub mod detect_code_exec;
 #[path = "steps/before/detect_escalation.rs"]
 pub mod detect_escalation;
+#[path = "steps/before/detect_infra.rs"]
+pub mod detect_infra;
 #[path = "steps/before/detect_injection.rs"]
 pub mod detect_injection;
 #[path = "steps/before/detect_multimodal.rs"]
@@ -66,6 +70,10 @@ pub mod session_loop_guard;
 #[path = "steps/call/verify_tool_governance.rs"]
 pub mod verify_tool_governance;
 
+#[path = "steps/after/classify_output.rs"]
+pub mod classify_output;
+#[path = "steps/after/content_safety.rs"]
+pub mod content_safety;
 #[path = "steps/after/cost_tracking.rs"]
 pub mod cost_tracking;
 #[path = "steps/after/debug_log.rs"]
@@ -74,6 +82,8 @@ pub mod debug_log;
 pub mod detect_exfiltration;
 #[path = "steps/after/detect_insider_threat.rs"]
 pub mod detect_insider_threat;
+#[path = "steps/after/detect_memory_poison.rs"]
+pub mod detect_memory_poison;
 #[path = "steps/after/output_constraints.rs"]
 pub mod output_constraints;
 #[path = "steps/after/output_dedup.rs"]
@@ -82,6 +92,8 @@ pub mod output_dedup;
 pub mod pii_restore;
 #[path = "steps/after/scan_output.rs"]
 pub mod scan_output;
+#[path = "steps/after/scan_tool_results.rs"]
+pub mod scan_tool_results;
 #[path = "steps/after/session_escalation.rs"]
 pub mod session_escalation;
 #[path = "steps/after/verify_artifacts.rs"]

@@ -12,14 +12,20 @@ use crate::rule::{Hit, Rule};
 
 use load::{base64, hex, load};
 
+/// What is done with a paste site when something leaves by it.
+const SENDING: &[&str] = &[
+    "curl", "wget", "nc", "ncat", "netcat", "post", "upload", "paste", "send", "share", "submit", "put",
+    "copy",
+];
+
 pub(crate) fn rules() -> Vec<Rule> {
     let rule = |kind, score, regex| Rule::new(Family::Exfiltration, kind, score, regex);
     vec![
         rule("LOADED_LINK", 0.9, r#"(?i:https?|ftp)://[^ \t\r\n<>"'`|\\^]{4,}"#).open().check(link),
         rule("LOADED_LINK", 0.9, r#"//[a-zA-Z0-9.-]{4,80}/[^ \t\r\n<>"'`|\\^)]{4,}"#).open().check(|hit| if hit.before.ends_with([':', '/']) { None } else { link(hit) }),
         rule("COLLECTOR", 0.75, r"(?i:[a-z0-9.-]{0,80}?(?:webhook\.site|requestbin\.(?:com|net|io)|pipedream\.net|burpcollaborator\.net|oastify\.com|oast\.(?:fun|pro|live|site|online|me)|interact\.sh|interactsh\.com|beeceptor\.com|requestcatcher\.com|dnslog\.cn|ceye\.io|canarytokens\.(?:com|org)|hookbin\.com|postb\.in|ngrok\.(?:io|app|dev)|ngrok-free\.app|trycloudflare\.com|loca\.lt|serveo\.net|localtunnel\.me|mockbin\.(?:org|io)|ptsv[23]\.com|webhook-test\.com|typedwebhook\.tools|hookdeck\.com|xss\.ht|bxss\.me))").open().check(collector),
-        rule("PASTE_UPLOAD", 0.7, r"(?i:(?:curl|wget|nc|ncat|netcat|post|upload|paste|send|share|submit|put|copy)[^\n]{1,80}(?:pastebin\.com|transfer\.sh|0x0\.st|paste\.ee|hastebin\.com|termbin\.com|file\.io|ix\.io|dpaste\.(?:org|com)|rentry\.co|anonfiles\.com|gofile\.io|temp\.sh|oshi\.at|bashupload\.com|ghostbin\.[a-z]{2,4}|privatebin\.[a-z]{2,4}|paste\.rs|clbin\.com|sprunge\.us|ufile\.io|tmpfiles\.org|catbox\.moe|gist\.github\.com/api|api\.telegram\.org/bot|discord(?:app)?\.com/api/webhooks|hooks\.slack\.com/services))").open(),
-        rule("DNS_TUNNEL", 0.85, r"(?i:(?:nslookup|dig|host|ping|getent|resolve-dnsname|drill)[ \t][^\n]{0,60}(?:\$\(|`|\$\{?[a-z_]{2,20}\}?\.)[^\n]{0,120}\.[a-z]{2,12})").open(),
+        rule("PASTE_UPLOAD", 0.7, r"(?i:(?:[a-z0-9-]{1,30}\.)?(?:pastebin\.com|transfer\.sh|0x0\.st|paste\.ee|hastebin\.com|termbin\.com|file\.io|ix\.io|dpaste\.(?:org|com)|rentry\.co|anonfiles\.com|gofile\.io|temp\.sh|oshi\.at|bashupload\.com|ghostbin\.[a-z]{2,4}|privatebin\.[a-z]{2,4}|paste\.rs|clbin\.com|sprunge\.us|ufile\.io|tmpfiles\.org|catbox\.moe|api\.telegram\.org/bot|discord(?:app)?\.com/api/webhooks|hooks\.slack\.com/services))").near(SENDING),
+        rule("DNS_TUNNEL", 0.85, r"(?i:(?:nslookup|dig|host|ping|getent|resolve-dnsname|drill)[ \t][^\n]{0,24}(?:\$\(|`|\$\{?[a-z_]{2,20}\}?\.)[^\n]{0,120}\.[a-z]{2,12})").open(),
         rule("DNS_TUNNEL", 0.85, r"[A-Za-z0-9_-]{24,63}(?:\.[A-Za-z0-9_-]{1,63}){2,8}").check(tunnel),
         rule("SCRIPTED_SEND", 0.8, r#"(?i:(?:fetch|axios(?:\.[a-z]{3,5})?|sendbeacon|open|location(?:\.href)?|\.src|requests\.(?:get|post)|urlopen|xmlhttprequest|websocket|importscripts)[ ]?[(=][^\n]{1,120}(?:document\.cookie|localstorage|sessionstorage|process\.env|os\.environ|/etc/passwd|\.ssh/|\.aws/|getitem\(['"]token))"#).open(),
         rule("FILE_SEND", 0.8, r#"(?i:(?:curl|wget|nc|ncat|scp|rsync|ftp|aws s3 cp|rclone copy|invoke-webrequest|gsutil cp)[ \t][^\n]{0,100}(?:/etc/(?:passwd|shadow)|\.ssh/|id_rsa|\.aws/|\.kube/|\.env(?:[ '"]|$)|\.git-credentials|\.netrc|\$\(env\)|`env`|/proc/self/environ|secrets?\.(?:ya?ml|json|env|txt))[^\n]{0,100})"#).open().check(|hit| {

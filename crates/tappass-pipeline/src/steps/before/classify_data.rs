@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tappass_detect::{CustomPattern, min_classification};
+use tappass_detect::{CustomPattern, classify};
 use tappass_model::{Classification, Effect, Exchange, Family, Finding, Match, OnDetection, Outcome};
 
 use super::shared::{findings, summary};
@@ -92,15 +92,15 @@ impl ClassifyData {
         self.together.iter().filter_map(|t| t.score(&x.matches).map(|score| (t, score)))
     }
 
-    fn level(&self, hit: &Match) -> Classification {
+    fn own_level(&self, hit: &Match) -> Option<Classification> {
         let own = self.custom_patterns.iter().find(|p| hit.family == Family::Custom && p.name == hit.kind);
-        own.and_then(|p| p.level).unwrap_or_else(|| min_classification(hit))
+        own.and_then(|p| p.level)
     }
 }
 
 impl Pure for ClassifyData {
     fn run(&self, x: &Exchange) -> Outcome {
-        let single = x.matches.iter().flatten().map(|hit| self.level(hit)).max().unwrap_or_default();
+        let single = classify(x.matches.iter().flatten(), |hit| self.own_level(hit)).level;
         let level = self.together(x).map(|(together, _)| together.level).fold(single, Classification::max);
         let mut found = findings(Self::META.id, &x.request.segments, &x.matches, |hit, _, _| {
             matches!(hit.family, Family::Marking | Family::Custom)
