@@ -144,3 +144,27 @@ async fn startup_stops_nothing_but_secrets() {
     assert!(matches!(c.admit().await, Err(Halt::Blocked(b)) if b.step == "detect_secrets"));
     assert_eq!(pack("startup").steps.len(), 11);
 }
+
+#[tokio::test]
+async fn walls_stand_where_the_pack_promises_them() {
+    for name in ["legal", "saas", "consulting"] {
+        let mut c = call(&pack(name), Mode::Enforce, "", "Draft a friendly reminder.");
+        assert!(matches!(c.admit().await, Err(Halt::Blocked(b)) if b.step == "isolate_context"), "{name}");
+        let mut c = call(&pack(name), Mode::Enforce, "", "Draft a friendly reminder.");
+        c.exchange.context = Some("acme-42".into());
+        c.admit().await.expect("it says whose work it is");
+    }
+}
+
+#[tokio::test]
+async fn routing_is_what_the_pack_promises() {
+    let set = |name: &str| pack(name).step("model_routing").expect("in the preset").parameters.clone();
+    assert_eq!(set("finance")["rules"][0]["agreements"], serde_json::json!(["dora"]));
+    assert_eq!((&set("healthcare")["region"], &set("government")["air_gap"]), (&"eu".into(), &true.into()));
+    // What is above an agent's clearance is not read, however local the model is.
+    let (_, would, _) = judged("government", "SECRET UE/EU SECRET\nDraft position").await;
+    assert!(would.contains(&"enforce_clearance"), "{would:?}");
+    let mut c = call(&pack("government"), Mode::Enforce, "", "Draft a friendly reminder.");
+    c.admit().await.expect("nothing in it is classified");
+    c.forward().await.expect("the model of this machine may be called");
+}
