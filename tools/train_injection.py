@@ -43,6 +43,7 @@ MODEL = ROOT / "crates/tappass-detect/src/injection/model.bin"
 
 BITS = 18  # as in model.rs
 WINDOW = 4  # blocks in a window, as in model.rs
+SHORT = 4  # words of the shortest text that is judged, as in model.rs
 SMOOTH = 4.0  # words added before the root is taken
 VARIANTS = 30  # of each sentence with choices
 C = 0.3  # strength of the fit
@@ -114,6 +115,7 @@ class Windows:
 
     def __init__(self, seen):
         data, index, ends, text, full = [], [], [0], [], []
+        self.judged = np.array([sum(words for words, _ in one["blocks"]) >= SHORT for one in seen])
         for number, one in enumerate(seen):
             blocks = [(words, np.array(grams, dtype=np.uint32) >> (32 - BITS)) for words, grams in one["blocks"]]
             for last in range(len(blocks)):
@@ -129,10 +131,10 @@ class Windows:
         self.text, self.full = np.array(text), np.array(full)
 
     def best(self, scores, texts):
-        """The highest score of each text; of one without words, very low."""
+        """The highest score of each text; of one that is too short, very low."""
         highest = np.full(texts, -30.0)
         np.maximum.at(highest, self.text, scores)
-        return highest
+        return np.where(self.judged, highest, -30.0)
 
     def best_rows(self, scores):
         order = np.lexsort((scores, self.text))

@@ -203,11 +203,9 @@ mod tests {
 
     fn found(text: &str) -> Vec<(String, String)> {
         let scanner = Scanner::new(&Family::ALL, &[]).unwrap();
-        scanner
-            .scan(text)
-            .into_iter()
-            .map(|m| (m.kind.to_string(), text[m.start..m.end].to_owned()))
-            .collect()
+        // What the injection model makes of the outer text is not about layers.
+        let found = scanner.scan(text).into_iter().filter(|m| !crate::is_model_verdict(m));
+        found.map(|m| (m.kind.to_string(), text[m.start..m.end].to_owned())).collect()
     }
 
     #[test]

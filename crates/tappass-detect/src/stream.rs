@@ -77,7 +77,8 @@ impl StreamScan {
             folded: Folded::new(),
             waiting: Vec::new(),
             found: Vec::new(),
-            model: plan.model.then(Box::default),
+            // What a layer holds is the rules' affair: a verdict on it would hide their findings on the same run.
+            model: (plan.model && depth == 0).then(Box::default),
         }
     }
 

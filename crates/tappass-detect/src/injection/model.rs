@@ -18,6 +18,8 @@ pub(super) const KIND: &str = "MODEL";
 const BLOCK: usize = 16;
 /// Blocks in a window.
 const WINDOW: usize = 4;
+/// Shorter texts are not judged: three words prove nothing.
+const LEAST: usize = 4;
 
 /// Numbers at the head of the file, little-endian `f32`, then one `i8` per hash.
 static FILE: &[u8] = include_bytes!("model.bin");
@@ -126,7 +128,7 @@ impl Window {
         #[expect(clippy::cast_precision_loss, reason = "a window's sum is far below 2^24")]
         let (sum, count) = (words().map(|w| w.weight).sum::<i32>() as f32, len as f32);
         let score = probability(SCALE.mul_add(sum / (count + SMOOTH).sqrt(), BIAS));
-        let new = (len > 0 && score >= CUTOFF).then(|| {
+        let new = (len >= LEAST && score >= CUTOFF).then(|| {
             let (start, end) = heaviest(words());
             Match { family: Family::Injection, kind: Cow::Borrowed(KIND), start, end, score }
         });
