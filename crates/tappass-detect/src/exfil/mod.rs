@@ -32,8 +32,8 @@ pub(crate) fn rules() -> Vec<Rule> {
             let lower = hit.whole.to_ascii_lowercase();
             hit.when(["http", "@", "ftp:", "s3:", "gs:", ":/"].iter().any(|to| lower.contains(to)))
         }),
-        rule("ENCODED_BLOB", 0.65, r"[A-Za-z0-9+/_-]{160,}={0,2}").open().check(blob),
-        rule("ENCODED_BLOB", 0.65, r"(?:[0-9a-fA-F]{2}){100,}").open().check(blob),
+        rule("ENCODED_BLOB", 0.65, r"[A-Za-z0-9+/_-]{160,}").open().check(blob),
+        rule("ENCODED_BLOB", 0.65, r"[0-9a-fA-F]{200,}").open().check(blob),
     ]
 }
 

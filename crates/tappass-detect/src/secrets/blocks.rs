@@ -20,7 +20,7 @@ pub(super) fn rules() -> Vec<Rule> {
             r"-----BEGIN (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----[\r\n\\n ]{1,6}[A-Za-z0-9+/=\\\r\n:]{30,}",
         )
         .check(|hit| hit.when(entropy(hit.value) > 4.0)),
-        rule("PRIVATE_KEY", 0.97, r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{40,}={0,2}"),
+        rule("PRIVATE_KEY", 0.97, r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{40,}"),
         rule("PASSWORD_HASH", 0.93, r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}"),
         rule("PASSWORD_HASH", 0.9, r"\$(?:1|5|6|8|9|y|7|apr1)\$(?:rounds=[0-9]{1,9}\$)?[./A-Za-z0-9$]{1,40}\$[./A-Za-z0-9]{22,90}").open(),
         rule("PASSWORD_HASH", 0.93, r"\$argon2(?:id|i|d)\$v=[0-9]{2}\$m=[0-9]{1,8},t=[0-9]{1,3},p=[0-9]{1,3}\$[A-Za-z0-9+/]{8,90}\$[A-Za-z0-9+/]{16,140}"),
