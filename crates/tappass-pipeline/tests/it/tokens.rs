@@ -155,7 +155,8 @@ fn a_token_is_no_leak_wherever_it_stands() {
             );
             for template in templates {
                 let text = template.replace('§', &t).replace('¤', &u);
-                for hit in scanner.scan(&text) {
+                // A verdict on the text as a whole is about no value in it.
+                for hit in scanner.scan(&text).iter().filter(|hit| !tappass_detect::is_model_verdict(hit)) {
                     let found = &text[hit.start..hit.end];
                     // A password that is a token is found, and is no leak.
                     if (found.contains(&t) || found.contains(&u)) && !is_token(found) {
