@@ -216,7 +216,8 @@ def main():
     unseen = fold >= 0
     weight = say(source, label, unseen)[unseen]
     weight *= np.where(label[unseen] == 1, PRIOR, 1 - PRIOR)
-    [slope], shift = calibrate([raw[unseen]], label[unseen], weight)
+    fit = windows.judged[unseen]
+    [slope], shift = calibrate([raw[unseen][fit]], label[unseen][fit], weight[fit])
     nothing = logit(CUTOFF) - 1.5
     model = slope * raw + shift
     model = np.where(model >= logit(CUTOFF), np.minimum(model, logit(0.9999)), nothing)
