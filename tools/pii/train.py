@@ -9,19 +9,25 @@ too rare for it (`rest.json` of lexicon.py); clean texts (`--clean`, any Markdow
 with `text`, `source`, `spans` of type PERSON). `--hold-out` leaves a source of the rows out. Needs numpy; same input, same
 weights.
 """
-import argparse, json, pathlib, random, re, subprocess
+import argparse
+import json
+import pathlib
+import random
+import re
+import subprocess
+
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
-THINGS = """Annual Report;Quarterly Review;Terms and Conditions;Privacy Policy;Security Policy;Getting Started;Release Notes;Data Processing Agreement;User Guide;Invoice;Purchase Order;Project Plan;Meeting Minutes;Next Steps;Open Questions;Executive Summary;Risk Assessment;Employee Handbook;Change Request;Service Level Agreement;Board Meeting;Sales Forecast;Budget;Contract;Login Page;Access Control;Machine Learning;Artificial Intelligence;Supply Chain;Customer Success;Quality Assurance;Table of Contents;Frequently Asked Questions;Key Findings;Action Items;Black Friday;New Year;World Cup;General Assembly;Supreme Court;European Commission;Tax Office;Green Deal;Code of Conduct;Pull Request;Unit Tests;Error Handling;Rate Limiting;Breaking Changes;Known Issues;System Prompt;Knowledge Base;Jaarverslag;Offerte;Begroting;Notulen;Verzekering;Rechnung;Angebot;Jahresbericht;Vertrag;Haushalt;Rapport Annuel;Devis;Contrat;Budget;Informe Anual;Presupuesto;Contrato;Factura;Relazione Annuale;Preventivo;Contratto;Fattura;Return Policy;Order Status;Payment Terms;Shipping Costs;Opening Hours;Working Group;Steering Committee;Internal Audit;Due Diligence;Cloud Migration;Disaster Recovery;Single Sign On;Two Factor Authentication;Quick Start;Hello World;Lorem Ipsum;Happy Birthday;Good News;Best Practices;Case Study;White Paper;Press Release;Job Description;Cover Letter;Team Building;Human Resources;Customer Service;Help Desk""".split(";")
-BRANDS = """Galaxy;Pixel;ThinkPad;Surface;Model;Office;Windows;Power;Smart;Ultra;Cloud;Data;Turbo;Nova;Orion;Titan;Phoenix;Falcon;Atlas;Apollo;Mercury;Delta;Sigma;Alpha;Vertex;Quantum;Fusion;Matrix;Zenith;Echo;Spark;Kindle;Java;Ruby;Python;Swift;Oracle;Azure;Chrome;Safari;Opera;Edge""".split(";")
-NOUNS = """Router;Scanner;Server;Printer;Pro;Max;Mini;Plus;Edition;Suite;Cloud;Phone;Tablet;Watch;Camera;Engine;Platform;Manager;Console;Dashboard;Studio;Express;Enterprise;Assistant;Browser;Toolkit;Switch;Monitor;Keyboard;Headset""".split(";")
-ORGS = """{S} Inc.;{S} Ltd;{S} LLC;{S} and Sons;{S}, {S} and {S};{S}-{S};{S} Group;{S} PLC;{S} & {S};{S} GmbH;{S} AG;{S} BV;{S} NV;{W} {W};{W} Systems;{W} Solutions;{W} Consulting;{W} Software;Bank of {PLACE};{PLACE} Airlines;{W} Industries;{S} Corporation;{S} Partners;{W} Technologies Inc.;{W}{w};{S} Motors;{S} Holding;{S} et Fils;Groupe {S};{S} S.p.A.;{S} SA;{S} Hospital;{W} Bank;{W} Insurance;Royal {W} Society""".split(";")
-WORDS = """Global;United;First;National;General;Advanced;Digital;Modern;Open;Blue;Red;Green;North;Pacific;Atlantic;Liberty;Pioneer;Summit;Bright;Rapid;Secure;Smart;Future;Urban;Crystal;Silver;Golden;Star;Sun;Moon;River;Stone;Iron;Data;Net;Info;Tech;Bio;Med;Agro;Logi;Trans;Inter;Euro;Omni;Uni""".split(";")
-STREETS = """{N} {S} Street;{N} {S} Road;{N} {S} Avenue;{S}straat {N};{S}laan {N};{S}strasse {N};{S}weg {N};rue {S} {N};{N} rue de {PLACE};Via {S} {N};Calle {S} {N};Avenida {S}, {N};{N} {G} Lane;Kerkstraat {N};Hauptstraße {N};High Street {N};{PLACE} Road {N};Place {S} {N}""".split(";")
+THINGS = ["Annual Report", "Quarterly Review", "Terms and Conditions", "Privacy Policy", "Security Policy", "Getting Started", "Release Notes", "Data Processing Agreement", "User Guide", "Invoice", "Purchase Order", "Project Plan", "Meeting Minutes", "Next Steps", "Open Questions", "Executive Summary", "Risk Assessment", "Employee Handbook", "Change Request", "Service Level Agreement", "Board Meeting", "Sales Forecast", "Budget", "Contract", "Login Page", "Access Control", "Machine Learning", "Artificial Intelligence", "Supply Chain", "Customer Success", "Quality Assurance", "Table of Contents", "Frequently Asked Questions", "Key Findings", "Action Items", "Black Friday", "New Year", "World Cup", "General Assembly", "Supreme Court", "European Commission", "Tax Office", "Green Deal", "Code of Conduct", "Pull Request", "Unit Tests", "Error Handling", "Rate Limiting", "Breaking Changes", "Known Issues", "System Prompt", "Knowledge Base", "Jaarverslag", "Offerte", "Begroting", "Notulen", "Verzekering", "Rechnung", "Angebot", "Jahresbericht", "Vertrag", "Haushalt", "Rapport Annuel", "Devis", "Contrat", "Budget", "Informe Anual", "Presupuesto", "Contrato", "Factura", "Relazione Annuale", "Preventivo", "Contratto", "Fattura", "Return Policy", "Order Status", "Payment Terms", "Shipping Costs", "Opening Hours", "Working Group", "Steering Committee", "Internal Audit", "Due Diligence", "Cloud Migration", "Disaster Recovery", "Single Sign On", "Two Factor Authentication", "Quick Start", "Hello World", "Lorem Ipsum", "Happy Birthday", "Good News", "Best Practices", "Case Study", "White Paper", "Press Release", "Job Description", "Cover Letter", "Team Building", "Human Resources", "Customer Service", "Help Desk"]
+BRANDS = ["Galaxy", "Pixel", "ThinkPad", "Surface", "Model", "Office", "Windows", "Power", "Smart", "Ultra", "Cloud", "Data", "Turbo", "Nova", "Orion", "Titan", "Phoenix", "Falcon", "Atlas", "Apollo", "Mercury", "Delta", "Sigma", "Alpha", "Vertex", "Quantum", "Fusion", "Matrix", "Zenith", "Echo", "Spark", "Kindle", "Java", "Ruby", "Python", "Swift", "Oracle", "Azure", "Chrome", "Safari", "Opera", "Edge"]
+NOUNS = ["Router", "Scanner", "Server", "Printer", "Pro", "Max", "Mini", "Plus", "Edition", "Suite", "Cloud", "Phone", "Tablet", "Watch", "Camera", "Engine", "Platform", "Manager", "Console", "Dashboard", "Studio", "Express", "Enterprise", "Assistant", "Browser", "Toolkit", "Switch", "Monitor", "Keyboard", "Headset"]
+ORGS = ["{S} Inc.", "{S} Ltd", "{S} LLC", "{S} and Sons", "{S}, {S} and {S}", "{S}-{S}", "{S} Group", "{S} PLC", "{S} & {S}", "{S} GmbH", "{S} AG", "{S} BV", "{S} NV", "{W} {W}", "{W} Systems", "{W} Solutions", "{W} Consulting", "{W} Software", "Bank of {PLACE}", "{PLACE} Airlines", "{W} Industries", "{S} Corporation", "{S} Partners", "{W} Technologies Inc.", "{W}{w}", "{S} Motors", "{S} Holding", "{S} et Fils", "Groupe {S}", "{S} S.p.A.", "{S} SA", "{S} Hospital", "{W} Bank", "{W} Insurance", "Royal {W} Society"]
+WORDS = ["Global", "United", "First", "National", "General", "Advanced", "Digital", "Modern", "Open", "Blue", "Red", "Green", "North", "Pacific", "Atlantic", "Liberty", "Pioneer", "Summit", "Bright", "Rapid", "Secure", "Smart", "Future", "Urban", "Crystal", "Silver", "Golden", "Star", "Sun", "Moon", "River", "Stone", "Iron", "Data", "Net", "Info", "Tech", "Bio", "Med", "Agro", "Logi", "Trans", "Inter", "Euro", "Omni", "Uni"]
+STREETS = ["{N} {S} Street", "{N} {S} Road", "{N} {S} Avenue", "{S}straat {N}", "{S}laan {N}", "{S}strasse {N}", "{S}weg {N}", "rue {S} {N}", "{N} rue de {PLACE}", "Via {S} {N}", "Calle {S} {N}", "Avenida {S}, {N}", "{N} {G} Lane", "Kerkstraat {N}", "Hauptstraße {N}", "High Street {N}", "{PLACE} Road {N}", "Place {S} {N}"]
 # Halves of German nouns, which are written with a capital.
-NOUN_HEADS = """Vertrags;Rechnungs;Kunden;Daten;Sicherheits;Arbeits;Verwaltungs;Steuer;Energie;Umwelt;Gesundheits;Bildungs;Verkehrs;Wirtschafts;Finanz;Bau;Lebens;Wasser;Luft;Grund;Rechts;Versicherungs;Forschungs;Wissenschafts;Staats;Landes;Gemeinde;Haupt;Neben;Zusatz;Grenz;Wert;Markt;Preis;Zeit;Netz;Maschinen;Pflanzen;Tier;Berg;Fluss;See;Kriegs;Friedens;Handels;Sprach;Kultur;Kunst;Kirchen;Regierungs""".split(";")
-NOUN_TAILS = """ordnung;prüfung;leitung;verwaltung;sicherheit;fähigkeit;wirtschaft;gesellschaft;planung;entwicklung;ergebnis;verhältnis;problem;system;konzept;bericht;antrag;vorgang;bereich;gebiet;zentrum;amt;werk;plan;satz;sätze;fragen;formen;arten;quellen;körper;kräfte;gruppen;mitglieder;teile;stoff;steuer;recht;gesetz;kosten;preise;daten;modell;verfahren;grundlage;theorie;analyse;struktur;funktion;region;zone;bau;haus;raum;tag;jahr;zeit""".split(";")
+NOUN_HEADS = ["Vertrags", "Rechnungs", "Kunden", "Daten", "Sicherheits", "Arbeits", "Verwaltungs", "Steuer", "Energie", "Umwelt", "Gesundheits", "Bildungs", "Verkehrs", "Wirtschafts", "Finanz", "Bau", "Lebens", "Wasser", "Luft", "Grund", "Rechts", "Versicherungs", "Forschungs", "Wissenschafts", "Staats", "Landes", "Gemeinde", "Haupt", "Neben", "Zusatz", "Grenz", "Wert", "Markt", "Preis", "Zeit", "Netz", "Maschinen", "Pflanzen", "Tier", "Berg", "Fluss", "See", "Kriegs", "Friedens", "Handels", "Sprach", "Kultur", "Kunst", "Kirchen", "Regierungs"]
+NOUN_TAILS = ["ordnung", "prüfung", "leitung", "verwaltung", "sicherheit", "fähigkeit", "wirtschaft", "gesellschaft", "planung", "entwicklung", "ergebnis", "verhältnis", "problem", "system", "konzept", "bericht", "antrag", "vorgang", "bereich", "gebiet", "zentrum", "amt", "werk", "plan", "satz", "sätze", "fragen", "formen", "arten", "quellen", "körper", "kräfte", "gruppen", "mitglieder", "teile", "stoff", "steuer", "recht", "gesetz", "kosten", "preise", "daten", "modell", "verfahren", "grundlage", "theorie", "analyse", "struktur", "funktion", "region", "zone", "bau", "haus", "raum", "tag", "jahr", "zeit"]
 PARTICLES = ["van", "van de", "van der", "von", "de", "de la", "di", "da", "del", "den", "le", "dos"]
 
 
@@ -96,7 +102,7 @@ def evidence(binary, texts):
 
 def candidates(binary, rows):
     """(features, label, weight) of each candidate: a name is the whole span; of a longer one, parts are none."""
-    for (text, spans, weight, ignore), found in zip(rows, evidence(binary, [r[0] for r in rows])):
+    for (_text, spans, weight, ignore), found in zip(rows, evidence(binary, [r[0] for r in rows]), strict=False):
         for c in found:
             a, b = c["start"], c["end"]
             if any(a < y and x < b for x, y in ignore):
@@ -114,7 +120,7 @@ def fit(data, epochs=40, l2=2e-6, rate=0.12):
     X = np.full((len(data), width), len(names))
     for i, (fs, _, _) in enumerate(data):
         X[i, :len(fs)] = [at[f] for f in fs]
-    y = np.array([l for _, l, _ in data], float)
+    y = np.array([label for _, label, _ in data], float)
     sw = np.array([w for _, _, w in data], float)
     w, g2 = np.zeros(len(names) + 1), np.full(len(names) + 1, 1e-3)
     rng = np.random.default_rng(1)
@@ -131,7 +137,7 @@ def fit(data, epochs=40, l2=2e-6, rate=0.12):
             w -= rate * grad / np.sqrt(g2)
     p = 1 / (1 + np.exp(-np.clip(w[X].sum(1), -30, 30)))
     print(f"{len(data)} candidates, {int(y.sum())} names, {len(names)} features; on the training data: precision {(y[p > .5]).mean():.3f} recall {(p[y > 0] > .5).mean():.3f}")
-    return dict(zip(names, w))
+    return dict(zip(names, w, strict=False))
 
 
 def main():
