@@ -16,6 +16,7 @@ pub mod plan;
 mod policy;
 pub mod prices;
 pub mod registry;
+pub mod remember;
 pub mod runner;
 pub mod spending;
 pub mod step;
@@ -32,7 +33,8 @@ pub use compile::{
 };
 pub use explain::{Explained, Found, explain};
 pub use plan::{Plan, PlanError, plan};
-pub use runner::{Call, Halt, SESSION_LIFE, Services};
+pub use remember::SESSION_LIFE;
+pub use runner::{Call, Halt, Services};
 pub use step::{Category, Common, Meta, OnError, Phase};
 pub use stream::StreamGuard;
 pub use trace::{Blocked, PolicyRow, Reason, Trace, TraceRow, WouldBlock};

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use tappass_model::{Finding, OnDetection, Outcome, Scope};
 
 use crate::{
-    runner::{Call, SESSION_RISK},
+    remember::SESSION_RISK,
+    runner::Call,
     step::{Category, Define, Meta, Phase, StepError, Waiting},
 };
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tappass_model::{Effect, Exchange, OnDetection, Outcome, Scope};
 
 use crate::{
-    runner::SESSION_RISK,
+    remember::SESSION_RISK,
     step::{Category, Define, Meta, Phase, Pure},
 };
 

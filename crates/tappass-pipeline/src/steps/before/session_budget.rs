@@ -7,7 +7,8 @@ use tappass_model::{Finding, OnDetection, Outcome, Scope};
 use tappass_store::Hold;
 
 use crate::{
-    runner::{Call, SESSION_LIFE},
+    remember::SESSION_LIFE,
+    runner::Call,
     spending::{Unit, nano_usd, usd},
     step::{Category, Define, Meta, Phase, StepError, Waiting},
 };
