@@ -18,7 +18,9 @@ pub fn sample(m: &Match, text: &str) -> String {
         (Family::Secret, "PRIVATE_KEY") => "-----BEGIN…".to_owned(),
         (Family::Secret, "PASSWORD" | "CREDENTIALS_IN_URL" | "CONNECTION_STRING") => "…".to_owned(),
         (Family::Secret, _) => ends(value, 4, 0),
-        // Not a value to protect: what was said is the evidence.
+        // The model points at words of any kind: only their first letters may be kept.
+        (Family::Injection, "MODEL") => clip(&words(value, |_| true), 80),
+        // Not a value to protect: what was said is the evidence, without what may be somebody's in it.
         (
             Family::Injection
             | Family::Marking
@@ -29,7 +31,7 @@ pub fn sample(m: &Match, text: &str) -> String {
             | Family::Memory
             | Family::Safety,
             _,
-        ) => clip(value, 80),
+        ) => clip(&words(value, may_be_a_value), 80),
         // Code points rather than characters: what hides must not hide in the record.
         (Family::Unicode, _) => code_points(value),
         (Family::Infra | Family::Exfiltration, _) => ends(value, 4, 0),
@@ -60,6 +62,20 @@ fn code_points(value: &str) -> String {
     let shown: Vec<String> = value.chars().take(MOST).map(|c| format!("U+{:04X}", u32::from(c))).collect();
     let more = if value.chars().nth(MOST).is_some() { "…" } else { "" };
     shown.join(" ") + more
+}
+
+/// The words of a text; of those that `hide` names only the first character.
+fn words(value: &str, hide: impl Fn(&str) -> bool) -> String {
+    let shown = value.split_whitespace().map(|word| {
+        let first = word.chars().next().map(String::from).unwrap_or_default();
+        if hide(word) { first + "…" } else { word.to_owned() }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a word looks like a number, an address, a key, and not like a word.
+fn may_be_a_value(word: &str) -> bool {
+    word.len() > 20 || word.contains('@') || word.bytes().any(|b| b.is_ascii_digit())
 }
 
 fn clip(value: &str, most: usize) -> String {
@@ -129,6 +145,9 @@ mod tests {
         assert_eq!(masked(Family::Secret, "AWS_ACCESS_KEY", "AKIAQ3EGRZ5T7WXYN2KD"), "AKIA…");
         assert_eq!(masked(Family::Secret, "PASSWORD", "hunter2"), "…");
         assert_eq!(masked(Family::Pii, "DATE_OF_BIRTH", "1.2.80"), "1…0");
+        assert_eq!(masked(Family::Injection, "MODEL", "tell Anna"), "t… A…");
+        assert_eq!(masked(Family::ToolPoison, "X", "Send it to jan@acme.be"), "Send it to j…");
+        assert_eq!(masked(Family::Injection, "OVERRIDE", "ignore all 12"), "ignore all 1…");
         assert_eq!(placeholder("my-pattern"), "[MY_PATTERN]");
     }
 }
