@@ -133,19 +133,24 @@ fn hexadecimal(run: &str) -> Option<String> {
     text(out)
 }
 
+/// The six bits of a character of base64, in the standard or the URL-safe alphabet (RFC 4648 §4, §5).
+pub(crate) const fn sextet(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}
+
 /// Standard and URL-safe alphabets, padded or not.
 fn base64(run: &str) -> Option<String> {
     let mut out = Vec::with_capacity(run.len() / 4 * 3 + 3);
     let (mut bits, mut count) = (0_u32, 0);
     for byte in run.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
+        let value = sextet(byte)?;
         (bits, count) = (bits << 6 | u32::from(value), count + 6);
         if count >= 8 {
             count -= 8;

@@ -220,14 +220,7 @@ pub(super) fn base64(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(body.len());
     let (mut bits, mut held) = (0_u32, 0);
     for b in body.bytes() {
-        let six = match b {
-            b'A'..=b'Z' => b - b'A',
-            b'a'..=b'z' => b - b'a' + 26,
-            b'0'..=b'9' => b - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
+        let six = crate::layers::sextet(b)?;
         bits = bits << 6 | u32::from(six);
         held += 6;
         if held >= 8 {

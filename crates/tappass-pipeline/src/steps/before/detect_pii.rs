@@ -54,10 +54,7 @@ impl Define for DetectPii {
     }
 
     fn prepare(&mut self) -> Result<(), String> {
-        if !(0.0..=1.0).contains(&self.threshold) {
-            return Err("`threshold` must be between 0 and 1".into());
-        }
-        Ok(())
+        super::scored::check(self.threshold)
     }
 }
 
