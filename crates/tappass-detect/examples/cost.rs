@@ -1,6 +1,6 @@
 //! What the scan costs: microseconds per KB by family and length, and on texts made to cost much.
 //!
-//! `cargo run --release -p tappass-detect --example cost [-- families|lengths|hostile]`, or `-- texts FILE` for the `text` of
+//! `cargo run --release -p tappass-detect --example cost [-- start|families|lengths|hostile]`, or `-- texts FILE` for the `text` of
 //! every JSON line of a file.
 
 #![expect(clippy::print_stdout, reason = "what it is for")]
@@ -20,6 +20,15 @@ fn main() {
         && mode == "texts"
     {
         return texts(file);
+    }
+    if wants("start") {
+        println!("To make a scanner              ms CPU   resident MB");
+        for family in Family::ALL {
+            made(&format!("{family:?}"), &[family]);
+        }
+        made("all together", &Family::ALL);
+        std::hint::black_box(scanner(&Family::ALL).scan(&prose(64 << 10)));
+        println!("  {:<26} {:>8} {:>13.1}", "after 64 KB of prose", "", resident());
     }
     let all = scanner(&Family::ALL);
     if wants("families") {
@@ -58,6 +67,20 @@ fn main() {
             }
         }
     }
+}
+
+/// What it takes to make the scanner of some families.
+fn made(name: &str, families: &[Family]) {
+    let before = cpu();
+    drop(std::hint::black_box(scanner(families)));
+    println!("  {name:<26} {:>8.1} {:>13.1}", (cpu() - before) / 1e3, resident());
+}
+
+/// The process's resident memory in MB; 0 where the system does not tell.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
 
 /// What the texts of a file cost when they are new, and again.

@@ -4,10 +4,15 @@
 //! literals of all rules tells where which rule is worth a walk; elsewhere it costs nothing. Anchors are read off the
 //! rules' expressions, so they cannot contradict them: they never decide, they only spare walks.
 
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, literal::Extractor};
+use regex_syntax::hir::{
+    Class, ClassBytes, ClassBytesRange, Hir, HirKind,
+    literal::{Extractor, Literal, Seq},
+};
 
 /// Longest part of a literal that is searched for, bytes.
 pub(crate) const LITERAL: usize = 6;
+/// Literals beyond so many make no anchor.
+const TOTAL: usize = 400;
 /// An anchor further behind the start than this is none: too many starts would be walked for it.
 const REACH: usize = 400;
 /// Share of all starts of ordinary text that an anchor may leave to be walked; with more it is not worth its search.
@@ -29,17 +34,16 @@ pub(crate) fn of(hir: &Hir) -> Option<Anchor> {
     let mut parts = Vec::new();
     flatten(hir, &mut parts);
     let mut extractor = Extractor::new();
-    extractor.limit_class(6).limit_repeat(4).limit_literal_len(LITERAL).limit_total(400);
+    extractor.limit_class(6).limit_repeat(4).limit_literal_len(LITERAL).limit_total(TOTAL);
+    let literals: Vec<Seq> = parts.iter().map(|part| extractor.extract(&lower(part))).collect();
     let mut best: Option<(f64, Option<Anchor>)> = None;
     let mut reach = 0;
     for (at, part) in parts.iter().enumerate() {
-        let rest = Hir::concat(parts[at..].iter().map(|part| lower(part)).collect());
-        let mut literals: Vec<Vec<u8>> = extractor
-            .extract(&rest)
+        let mut literals: Vec<Vec<u8>> = beginning(&literals[at..])
             .literals()
             .unwrap_or_default()
             .iter()
-            .map(|literal| literal.as_bytes()[..literal.len().min(LITERAL)].to_vec())
+            .map(|literal| literal.as_bytes().to_vec())
             .collect();
         literals.sort();
         // One that begins with another adds nothing; sorted, it follows that one.
@@ -61,6 +65,24 @@ pub(crate) fn of(hir: &Hir) -> Option<Anchor> {
         }
     }
     best.and_then(|(_, anchor)| anchor)
+}
+
+/// The literals with which the concatenation of some parts begins, of the literals of each.
+fn beginning(parts: &[Seq]) -> Seq {
+    let mut all = Seq::singleton(Literal::exact(Vec::new()));
+    for part in parts {
+        // Literals that are cut, and those that every text has, go on no further.
+        if all.is_inexact() {
+            break;
+        }
+        let mut part = part.clone();
+        if all.max_cross_len(&part).is_none_or(|len| len > TOTAL) {
+            part.make_infinite();
+        }
+        all.cross_forward(&mut part);
+        all.keep_first_bytes(LITERAL);
+    }
+    all
 }
 
 /// The parts that follow each other, groups opened.

@@ -20,6 +20,10 @@ use crate::{
 /// An anchor at the very start with few literals: patterns that have such ones never get in each other's way, so they
 /// share an automaton.
 const FEW: usize = 4;
+/// Patterns of about so many states are small: made of a few classes, as numbers and codes are.
+const SMALL: usize = 150;
+/// Larger patterns share no automaton: where one is walked, the states of all would be built.
+const LARGE: usize = 1000;
 
 /// The gate of the built-in rules of some families (sorted); made once per process. `None`: they have none.
 pub(crate) fn built_in(families: &[Family]) -> Option<Arc<Gate>> {
@@ -57,8 +61,10 @@ pub(crate) fn groups(rules: Vec<Rule>, hirs: &[Hir], longest: usize) -> Result<V
     for (index, hir) in hirs.iter().enumerate() {
         for pattern in pattern::split(hir) {
             let anchor = anchor::of(&pattern.hir);
+            let size = pattern.size();
             let few = anchor.as_ref().is_some_and(|found| found.reach == 0 && found.literals.len() <= FEW);
-            let small = anchor.is_none() && pattern.small();
+            let few = few && size <= LARGE;
+            let small = anchor.is_none() && size <= SMALL;
             let members = if few {
                 &mut keys
             } else if small {

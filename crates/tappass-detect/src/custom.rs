@@ -112,7 +112,11 @@ pub(crate) fn compile(patterns: &[CustomPattern]) -> Result<Gate, PatternError> 
     }
     let last = patterns.last().map(|p| p.name.clone()).unwrap_or_default();
     compile::groups(rules, &hirs, CUSTOM_LONGEST)
-        .and_then(|groups| Gate::new(groups, true))
+        .and_then(|groups| {
+            // Here, not on a call's way.
+            groups.iter().try_for_each(|group| group.build().map(drop))?;
+            Gate::new(groups, true)
+        })
         .map_err(|_| PatternError::TooLarge { name: last })
 }
 

@@ -121,7 +121,7 @@ impl Gate {
         // One byte stands for all that no group tells apart from it.
         let mut members: Vec<(Vec<u8>, u8)> = Vec::new();
         for byte in 0..=255 {
-            let told: Vec<u8> = groups.iter().map(|group| group.class(byte)).collect();
+            let told: Vec<u8> = groups.iter().map(|group| group.head.class(byte)).collect();
             let class = members.iter().position(|(other, _)| *other == told).unwrap_or_else(|| {
                 members.push((told, byte));
                 members.len() - 1
@@ -133,13 +133,12 @@ impl Gate {
         let mut fits: Vec<Fitting> = vec![Fitting::default(); self.count * self.count];
         for ((index, group), reach) in (0_u16..).zip(groups).zip(&self.reach) {
             self.every.of(*reach).push(index);
-            group.pairs(&bytes, |first, second| {
-                let class = |byte: u8| usize::from(self.classes[usize::from(byte)]);
-                let list = fits[class(first) * self.count + class(second)].of(*reach);
-                if list.last() != Some(&index) {
-                    list.push(index);
+            for (first, fits) in bytes.iter().zip(fits.chunks_mut(self.count)) {
+                for (_, fit) in bytes.iter().zip(fits).filter(|(second, _)| group.head.fits(*first, **second))
+                {
+                    fit.of(*reach).push(index);
                 }
-            })?;
+            }
         }
         let mut known = std::collections::HashMap::new();
         for fit in fits {

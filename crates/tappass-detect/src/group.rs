@@ -5,7 +5,10 @@
 //! whose walk died is settled; one whose walk reached the end of the text so far is still open. Which starts are walked at
 //! all is [`crate::gate`]'s business, and makes no difference to what is found.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::{
+    cell::OnceCell,
+    sync::{Arc, OnceLock},
+};
 
 use regex_automata::{
     Anchored, Input, MatchKind,
@@ -19,6 +22,7 @@ use tappass_model::Match;
 use crate::{
     anchor::Anchor,
     detector::View,
+    head::Head,
     pattern::{Pattern, Tail},
     rule::{CONTEXT, Hit, Rule, Words, is_word},
 };
@@ -34,7 +38,10 @@ const CACHE: usize = 4 << 20;
 pub(crate) struct Group {
     rules: Arc<Vec<Rule>>,
     patterns: Vec<Walked>,
-    dfa: DFA,
+    /// Built for the first walk: most groups hold for kinds of text that a deployment never sees.
+    dfa: OnceLock<DFA>,
+    /// With which two bytes a match may begin.
+    pub(crate) head: Head,
     /// Walks give up after so many bytes: no match is longer.
     longest: usize,
     /// Of each pattern; or none, when one has none.
@@ -45,19 +52,38 @@ pub(crate) struct Group {
 struct Walked {
     /// The rule it belongs to.
     rule: usize,
+    hir: Hir,
     tail: Option<Tail>,
-    /// Finds what is reported (group `v` or `w`) in what was walked.
-    value: Option<meta::Regex>,
+    /// Finds what is reported (group `v` or `w`) in what was walked; built for the first match. `None`: all of it is.
+    value: Option<OnceLock<meta::Regex>>,
 }
 
 impl Group {
-    /// Compiles patterns; each comes with the index of its rule.
+    /// Puts patterns together; each comes with the index of its rule.
     pub(crate) fn new(
         rules: &Arc<Vec<Rule>>,
         patterns: Vec<(usize, Pattern, Option<Anchor>)>,
         longest: usize,
     ) -> Result<Self, String> {
-        let hirs: Vec<&Hir> = patterns.iter().map(|(_, pattern, _)| &pattern.hir).collect();
+        let head = Head::new(patterns.iter().map(|(_, pattern, _)| &pattern.hir))?;
+        let anchors: Option<Vec<Anchor>> = patterns.iter().map(|(_, _, anchor)| anchor.clone()).collect();
+        let patterns = patterns
+            .into_iter()
+            .map(|(rule, Pattern { hir, tail }, _)| {
+                let value = rules[rule].regex.contains("(?<v>").then(OnceLock::new);
+                Walked { rule, hir, tail, value }
+            })
+            .collect();
+        let (rules, anchors) = (Arc::clone(rules), anchors.unwrap_or_default());
+        Ok(Self { rules, patterns, dfa: OnceLock::new(), head, longest, anchors })
+    }
+
+    /// Builds the automaton now rather than for the first walk.
+    pub(crate) fn build(&self) -> Result<&DFA, String> {
+        if let Some(dfa) = self.dfa.get() {
+            return Ok(dfa);
+        }
+        let hirs: Vec<&Hir> = self.patterns.iter().map(|pattern| &pattern.hir).collect();
         let nfa = thompson::Compiler::new()
             .configure(thompson::Config::new().nfa_size_limit(Some(64 << 20)).shrink(false))
             .build_many_from_hir(&hirs)
@@ -65,27 +91,19 @@ impl Group {
         let config =
             DFA::config().match_kind(MatchKind::All).cache_capacity(CACHE).skip_cache_capacity_check(true);
         let dfa = DFA::builder().configure(config).build_from_nfa(nfa).map_err(|e| e.to_string())?;
-        let anchors: Option<Vec<Anchor>> = patterns.iter().map(|(_, _, anchor)| anchor.clone()).collect();
-        let patterns = patterns
-            .into_iter()
-            .map(|(rule, pattern, _)| {
-                let named = rules[rule].regex.contains("(?<v>");
-                let value = named.then(|| value(&pattern.hir)).transpose()?;
-                Ok(Walked { rule, tail: pattern.tail, value })
-            })
-            .collect::<Result<_, String>>()?;
-        let rules = Arc::clone(rules);
-        let anchors = anchors.unwrap_or_default();
-        Ok(Self { rules, patterns, dfa, longest, anchors })
+        Ok(self.dfa.get_or_init(|| dfa))
     }
 
     /// A walker over one text, with the states that earlier walks of this thread have built.
     pub(crate) fn walker<'g>(&'g self, scratch: &'g mut Scratch, fuel: &'g mut Fuel) -> Walker<'g> {
         scratch.runs.clear();
         scratch.runs.resize(self.patterns.len(), (0, 0));
-        let cache = scratch.cache.get_or_insert_with(|| self.dfa.create_cache());
+        let dfa =
+            self.build().expect("built-in rules compile: tested; custom ones were built when they came");
+        let cache = scratch.cache.get_or_insert_with(|| dfa.create_cache());
         Walker {
             group: self,
+            dfa,
             fuel,
             cache,
             ends: &mut scratch.ends,
@@ -93,43 +111,12 @@ impl Group {
             runs: &mut scratch.runs,
         }
     }
-
-    /// A number for each byte: equal when no pattern tells two bytes apart.
-    pub(crate) fn class(&self, byte: u8) -> u8 {
-        self.dfa.byte_classes().get(byte)
-    }
-
-    /// The bytes among `bytes` with which a match may begin, in pairs.
-    pub(crate) fn pairs(&self, bytes: &[u8], mut fits: impl FnMut(u8, u8)) -> Result<(), String> {
-        let dfa = &self.dfa;
-        let mut cache = dfa.create_cache();
-        let mut seen = Vec::new();
-        // What stands before a start can matter to it: nothing, a line's end, a word, anything else.
-        for before in ["", "\n", "\r", "a", " ", "é"] {
-            let input = Input::new(before).range(before.len()..).anchored(Anchored::Yes);
-            let start = dfa.start_state_forward(&mut cache, &input).map_err(|e| e.to_string())?;
-            if seen.contains(&start) {
-                continue;
-            }
-            seen.push(start);
-            for first in bytes {
-                let next = dfa.next_state(&mut cache, start, *first).map_err(|e| e.to_string())?;
-                for second in bytes.iter().filter(|_| !next.is_dead()) {
-                    let state = dfa.next_state(&mut cache, next, *second).map_err(|e| e.to_string())?;
-                    if !state.is_dead() {
-                        fits(*first, *second);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The expression of a pattern, to be matched from end to end with its groups.
-fn value(hir: &Hir) -> Result<meta::Regex, String> {
+fn whole(hir: &Hir) -> meta::Regex {
     let whole = Hir::concat(vec![Hir::look(Look::Start), hir.clone(), Hir::look(Look::End)]);
-    meta::Regex::builder().build_from_hir(&whole).map_err(|e| e.to_string())
+    meta::Regex::builder().build_from_hir(&whole).expect("what compiles as a part of an automaton does alone")
 }
 
 /// What walks of one group need beside it; kept from text to text.
@@ -185,6 +172,7 @@ impl Fuel {
 /// [`Scratch`] at work on a group.
 pub(crate) struct Walker<'g> {
     group: &'g Group,
+    dfa: &'g DFA,
     fuel: &'g mut Fuel,
     cache: &'g mut Cache,
     ends: &'g mut Vec<(usize, usize)>,
@@ -243,7 +231,7 @@ impl Walker<'_> {
     /// Follows the automaton; collects the ends. False: it was still alive where the text so far ends.
     fn run(&mut self, view: View<'_>, start: usize) -> bool {
         const SURE: &str = "no quit bytes and no give-up are configured";
-        let (dfa, cache) = (&self.group.dfa, &mut *self.cache);
+        let (dfa, cache) = (self.dfa, &mut *self.cache);
         let bytes = view.text.as_bytes();
         let from = start - view.base;
         let input = Input::new(bytes).range(from..).anchored(Anchored::Yes);
@@ -330,27 +318,28 @@ fn cuts_word(view: View<'_>, at: usize) -> bool {
 impl Group {
     /// The finding that a possible end makes, if it makes one. `words`: those before `start`.
     fn judge(&self, view: View<'_>, start: usize, t: Try, words: &OnceCell<Words>) -> Option<Match> {
-        let Walked { rule, value, .. } = &self.patterns[t.pattern];
+        let Walked { rule, value, hir, .. } = &self.patterns[t.pattern];
         let rule = &self.rules[*rule];
         let (from, base, to) = (start - view.base, t.base - view.base, t.end - view.base);
-        let whole = &view.text[from..to];
+        let all = &view.text[from..to];
         let before = &view.text[ceil(view.text, from.saturating_sub(CONTEXT))..from];
         let after = &view.text[to..floor(view.text, (to + rule.after).min(view.text.len()))];
-        let hit = Hit { value: whole, whole, before, words, after, score: rule.score };
+        let hit = Hit { value: all, whole: all, before, words, after, score: rule.score };
         if !rule.near.is_empty() && !hit.near(rule.near) {
             return None;
         }
         let value = match value {
             Some(regex) => {
+                let regex = regex.get_or_init(|| whole(hir));
                 let mut groups = regex.create_captures();
                 regex.captures(&view.text[from..base], &mut groups);
                 let span = groups.get_group_by_name("v").or_else(|| groups.get_group_by_name("w"))?;
                 // The value goes on into the tail when it is the last thing.
-                span.start..if span.end == base - from { whole.len() } else { span.end }
+                span.start..if span.end == base - from { all.len() } else { span.end }
             }
-            None => 0..whole.len(),
+            None => 0..all.len(),
         };
-        let score = (rule.check)(&Hit { value: &whole[value.clone()], ..hit })?;
+        let score = (rule.check)(&Hit { value: &all[value.clone()], ..hit })?;
         let (family, kind) = (rule.family, rule.kind.clone());
         Some(Match { family, kind, start: start + value.start, end: start + value.end, score })
     }

@@ -22,6 +22,7 @@ mod exfil;
 mod families;
 mod gate;
 mod group;
+mod head;
 mod hostile;
 mod image;
 mod infra;

@@ -4,7 +4,6 @@
 //! as far as it must be; the rest, its **tail**, is read off the text at once and shared by all matches that end in the
 //! same run of characters. That keeps the automata small and walks short, however long a match may be.
 
-use regex_automata::nfa::thompson;
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 /// A tail shorter than this is walked like anything else.
@@ -20,12 +19,25 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// Made of a few classes, as numbers and codes are.
-    pub(crate) fn small(&self) -> bool {
-        const STATES: usize = 150;
-        let config = thompson::Config::new().nfa_size_limit(Some(1 << 16));
-        let nfa = thompson::Compiler::new().configure(config).build_from_hir(&self.hir);
-        nfa.is_ok_and(|nfa| nfa.states().len() <= STATES)
+    /// About how many states its automaton has.
+    pub(crate) fn size(&self) -> usize {
+        size(&self.hir)
+    }
+}
+
+fn size(hir: &Hir) -> usize {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len(),
+        // Ranges beyond ASCII are sequences of bytes, of which many are shared.
+        HirKind::Class(Class::Unicode(class)) if !class.is_ascii() => 4 + class.ranges().len() * 3 / 4,
+        HirKind::Class(_) => 1,
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min).max(1) as usize;
+            times.saturating_mul(size(&repetition.sub) + 1)
+        }
+        HirKind::Capture(capture) => size(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(size).sum(),
     }
 }
 
