@@ -32,15 +32,23 @@ pub(crate) fn built_in(families: &[Family]) -> Option<Arc<Gate>> {
     static COMPILED: LazyLock<Mutex<(Gates, Groups)>> = LazyLock::new(Mutex::default);
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     let (gates, groups) = &mut *compiled;
-    let gate = gates.entry(families.to_vec()).or_insert_with(|| {
-        let all: Vec<Arc<Group>> = families
-            .iter()
-            .flat_map(|family| groups.entry(*family).or_insert_with(|| family_groups(*family)).clone())
-            .collect();
-        let gate = || Gate::new(all.clone(), false).expect("built-in rules compile: tested");
-        (!all.is_empty()).then(|| Arc::new(gate()))
+    if let Some(gate) = gates.get(families) {
+        return gate.clone();
+    }
+    // A start waits for them, so all processors help.
+    std::thread::scope(|threads| {
+        let missing = families.iter().filter(|family| !groups.contains_key(family)).copied();
+        let compiling: Vec<_> =
+            missing.map(|family| (family, threads.spawn(move || family_groups(family)))).collect();
+        for (family, thread) in compiling {
+            groups.insert(family, thread.join().expect("built-in rules compile: tested"));
+        }
     });
-    gate.clone()
+    let all: Vec<Arc<Group>> = families.iter().flat_map(|family| groups[family].clone()).collect();
+    let gate = || Arc::new(Gate::new(all.clone(), false).expect("built-in rules compile: tested"));
+    let gate = (!all.is_empty()).then(gate);
+    gates.insert(families.to_vec(), gate.clone());
+    gate
 }
 
 fn family_groups(family: Family) -> Vec<Arc<Group>> {

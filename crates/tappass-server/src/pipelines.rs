@@ -13,6 +13,7 @@ use tappass_pipeline::{
     CompileError, Pipeline, builtin_names, compile, compile::DEFAULT_PRESET, compile_preset, preset_names,
 };
 use tappass_store::{PipelineVersion, Store, StoreError};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 /// A pipeline that every organisation has: the default preset, until it writes one of its own under this name.
@@ -35,32 +36,27 @@ pub enum PipelineError {
     Broken(String),
 }
 
-/// Every preset and pack, compiled. Takes the processor for a while: not on the runtime's threads.
-///
-/// # Errors
-/// A preset that does not compile: a bug.
-pub fn compile_presets() -> Result<Vec<Arc<Pipeline>>, CompileError> {
-    builtin_names().map(compile_preset).collect()
-}
-
 /// The presets, and the organisations' pipelines as they are asked for.
 pub struct Pipelines {
     store: Store,
-    presets: Vec<Arc<Pipeline>>,
+    /// Compiled when first asked for: each takes milliseconds, and most machines need one or two.
+    presets: Vec<(&'static str, OnceCell<Arc<Pipeline>>)>,
     compiled: Cache<(Uuid, String), Arc<Pipeline>>,
     /// Counts changes, so that what was read before one is not kept after it.
     changes: AtomicU64,
 }
 
 impl Pipelines {
-    /// With the presets, as [`compile_presets`] gives them. `shared`: other replicas write to the store too.
+    /// `ready`: a preset that is compiled already. `shared`: other replicas write to the store too.
     #[must_use]
-    pub fn new(store: Store, presets: Vec<Arc<Pipeline>>, shared: bool) -> Self {
+    pub fn new(store: Store, ready: &Arc<Pipeline>, shared: bool) -> Self {
         let mut cache = Cache::builder().max_capacity(1_000);
         if shared {
             // Another replica may have changed it: a call sees that within a second.
             cache = cache.time_to_live(Duration::from_secs(1));
         }
+        let compiled = |name| (ready.name == name).then(|| ready.clone());
+        let presets = builtin_names().map(|name| (name, OnceCell::new_with(compiled(name)))).collect();
         Self { store, presets, compiled: cache.build(), changes: AtomicU64::new(0) }
     }
 
@@ -71,9 +67,9 @@ impl Pipelines {
     /// [`PipelineError`].
     pub async fn get(&self, org_id: Uuid, name: &str) -> Result<Arc<Pipeline>, PipelineError> {
         if preset_names().any(|preset| preset == name)
-            && let Some(preset) = self.preset(name)
+            && let Some(preset) = self.preset(name).await?
         {
-            return Ok(preset.clone());
+            return Ok(preset);
         }
         let key = (org_id, name.to_owned());
         if let Some(pipeline) = self.compiled.get(&key) {
@@ -81,11 +77,12 @@ impl Pipelines {
         }
         let before = self.changes.load(Ordering::SeqCst);
         let stored = self.store.pipelines().latest(org_id, name).await?;
-        let builtin = self.preset(if name == DEFAULT { DEFAULT_PRESET } else { name });
-        let pipeline = match (stored, builtin) {
-            (Some(stored), _) => self.compile(name, stored.version, stored.yaml).await?,
-            (None, Some(builtin)) => builtin.clone(),
-            (None, None) => return Err(PipelineError::Unknown(name.to_owned())),
+        let pipeline = match stored {
+            Some(stored) => self.compile(name, stored.version, stored.yaml).await?,
+            None => {
+                let builtin = self.preset(if name == DEFAULT { DEFAULT_PRESET } else { name }).await?;
+                builtin.ok_or_else(|| PipelineError::Unknown(name.to_owned()))?
+            }
         };
         self.compiled.insert(key.clone(), pipeline.clone());
         if self.changes.load(Ordering::SeqCst) != before {
@@ -94,16 +91,28 @@ impl Pipelines {
         Ok(pipeline)
     }
 
-    /// A preset or a pack of that name. An organisation's pipeline cannot have it.
-    #[must_use]
-    pub fn preset(&self, name: &str) -> Option<&Arc<Pipeline>> {
-        self.presets.iter().find(|preset| preset.name == name)
+    /// The preset or the pack of that name, if it is one.
+    ///
+    /// # Errors
+    /// [`PipelineError::Broken`].
+    pub async fn preset(&self, name: &str) -> Result<Option<Arc<Pipeline>>, PipelineError> {
+        let Some((name, cell)) = self.presets.iter().find(|(preset, _)| *preset == name) else {
+            return Ok(None);
+        };
+        let compiled = cell.get_or_try_init(|| off_the_runtime(|| compile_preset(name)));
+        Ok(Some(compiled.await?.clone()))
     }
 
     /// All presets, then all packs.
-    #[must_use]
-    pub fn presets(&self) -> &[Arc<Pipeline>] {
-        &self.presets
+    ///
+    /// # Errors
+    /// [`PipelineError::Broken`].
+    pub async fn presets(&self) -> Result<Vec<Arc<Pipeline>>, PipelineError> {
+        let mut all = Vec::with_capacity(self.presets.len());
+        for (name, _) in &self.presets {
+            all.extend(self.preset(name).await?);
+        }
+        Ok(all)
     }
 
     /// Compiles a text, away from the runtime: patterns take milliseconds.
@@ -118,8 +127,7 @@ impl Pipelines {
     ) -> Result<Arc<Pipeline>, PipelineError> {
         let name = name.to_owned();
         let version = u32::try_from(version).unwrap_or(u32::MAX);
-        let done = tokio::task::spawn_blocking(move || compile(&name, version, &yaml)).await;
-        Ok(done.map_err(|e| PipelineError::Broken(e.to_string()))??)
+        off_the_runtime(move || compile(&name, version, &yaml)).await
     }
 
     /// The next call compiles the latest version again.
@@ -127,4 +135,18 @@ impl Pipelines {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.compiled.invalidate(&(pipeline.org_id, pipeline.name.clone()));
     }
+}
+
+/// Compiling takes the processor for milliseconds.
+async fn off_the_runtime(
+    compile: impl FnOnce() -> Result<Arc<Pipeline>, CompileError> + Send + 'static,
+) -> Result<Arc<Pipeline>, PipelineError> {
+    let done = tokio::task::spawn_blocking(compile).await;
+    Ok(done.map_err(|e| PipelineError::Broken(e.to_string()))??)
+}
+
+/// Whether a preset or a pack has that name, so that an organisation's pipeline cannot.
+#[must_use]
+pub fn is_builtin(name: &str) -> bool {
+    builtin_names().any(|builtin| builtin == name)
 }

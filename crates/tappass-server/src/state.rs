@@ -14,7 +14,7 @@ use anyhow::Context;
 use tappass_audit::{AuditConfig, AuditLog, Signer};
 use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets};
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
-use tappass_pipeline::Services;
+use tappass_pipeline::{Services, compile::DEFAULT_PRESET, compile_preset};
 use tappass_provider::Providers;
 use tappass_store::{MemoryState, SharedState, Store, StoreConfig};
 use tokio::sync::Semaphore;
@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Storage},
     metrics::Metrics,
     middleware::{AnonymousLimit, Replays},
-    pipelines::{Pipelines, compile_presets},
+    pipelines::Pipelines,
     policies::Policies,
 };
 
@@ -143,11 +143,11 @@ impl App {
         let Setup { config, env, clock, ids } = setup;
         let (secrets, created) = secrets(&config, &env).await?;
         // Beside the database, which takes as long to open.
-        let presets = tokio::task::spawn_blocking(compile_presets);
+        let preset = tokio::task::spawn_blocking(|| compile_preset(DEFAULT_PRESET));
         let providers = Arc::new(Providers::from_env(&*env)?);
         let store = Store::connect(&store_config(&config)).await?;
-        let presets = presets.await.context("compiling the presets broke")??;
-        let pipelines = Pipelines::new(store.clone(), presets, config.storage.is_remote());
+        let preset = preset.await.context("compiling the default preset broke")??;
+        let pipelines = Pipelines::new(store.clone(), &preset, config.storage.is_remote());
         let policies = Policies::new(store.clone(), config.storage.is_remote());
         let allowlists = Allowlists::new(store.clone(), config.storage.is_remote());
         let signer = Arc::new(Signer::from_seed(&secrets.audit_signing_seed()));

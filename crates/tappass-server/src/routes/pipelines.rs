@@ -20,7 +20,7 @@ use crate::{
     body::Raw,
     error::ApiError,
     params::{ListQuery, Listed, Params, etag, if_match},
-    pipelines::{DEFAULT, PipelineError},
+    pipelines::{DEFAULT, PipelineError, is_builtin},
     record::Change,
     scope::Scope,
     state::App,
@@ -63,7 +63,8 @@ pub async fn list(
     let request = query.page();
     let mut items = Vec::new();
     if request.cursor.is_none() {
-        items.extend(app.pipelines.presets().iter().map(|preset| PipelineSummary::of(preset)));
+        let presets = app.pipelines.presets().await.map_err(failed)?;
+        items.extend(presets.iter().map(|preset| PipelineSummary::of(preset)));
     }
     let page = app.store.pipelines().list(scope.org_id, &request).await?;
     for stored in page.items {
@@ -167,7 +168,7 @@ async fn write(
     headers: &HeaderMap,
     yaml: String,
 ) -> Result<Response, ApiError> {
-    check_name(app, &name)?;
+    check_name(&name)?;
     let expected = if_match(headers)?;
     let checked = app.pipelines.compile(&name, 1, yaml.clone()).await.map_err(failed)?;
     let new = PipelineVersion {
@@ -212,8 +213,8 @@ fn says_json(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("json"))
 }
 
-fn check_name(app: &App, name: &str) -> Result<(), ApiError> {
-    if app.pipelines.preset(name).is_some() {
+fn check_name(name: &str) -> Result<(), ApiError> {
+    if is_builtin(name) {
         let detail = format!(
             "`{name}` comes with the program and stays as it is: choose another name, with `preset: {name}` in it."
         );
