@@ -6,7 +6,7 @@ use std::{
     panic::AssertUnwindSafe,
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt as _;
@@ -30,7 +30,7 @@ use crate::{
 
 /// How many events one transaction takes.
 const BATCH: usize = 512;
-/// How many spooled events are replayed in one transaction, before the new ones.
+/// How many spooled events are replayed in one transaction.
 const REPLAY: usize = 256;
 /// When so many shared the last commit, as many are likely to come at once again, and it pays to wait for them.
 const CROWD: usize = 8;
@@ -366,33 +366,26 @@ impl Writer {
         }
     }
 
-    /// Writes what is owed (spooled events, gaps) and the new entries, in that order, in one transaction.
+    /// Writes what is owed (spooled events, gaps) and the new entries, in that order; these in one transaction.
     async fn write(&mut self, entries: Vec<Entry>, waiting: Vec<Waiting>) {
         if self.shared.fatal.is_cancelled() {
             return self
                 .refuse(waiting, &AuditError::Fatal("a write to disk has failed before".to_owned()))
                 .await;
         }
-        let (mut all, replayed_to) = match self.owed_by_spool().await {
-            Ok(owed) => owed,
-            Err(e) => return self.refuse(waiting, &e).await,
-        };
-        let replayed = !all.is_empty();
+        if let Err(e) = self.replay().await {
+            return self.refuse(waiting, &e).await;
+        }
         let lost = std::mem::take(&mut *self.shared.lost.lock());
-        all.extend(lost.iter().filter_map(|(org_id, count)| self.gap(*org_id, *count)));
+        let mut all: Vec<Entry> =
+            lost.iter().filter_map(|(org_id, count)| self.gap(*org_id, *count)).collect();
         let owed = all.len();
         all.extend(entries);
 
         let appender = Arc::clone(&self.appender);
-        let written = self.bounded(async move { appender.append(&all, replayed).await }).await;
-        match written {
+        match self.bounded(async move { appender.append(&all, false).await }).await {
             Ok(numbers) => {
                 self.shared.note(None);
-                if let (Some(spool), Some(end)) = (&mut self.spool, replayed_to)
-                    && let Err(e) = spool.advance(end).await
-                {
-                    self.shared.note(Some(&e));
-                }
                 for (waiting, seq) in waiting.into_iter().zip(&numbers[owed..]) {
                     let receipt = Receipt { event_id: waiting.event_id, seq: *seq };
                     let _ = waiting.ack.send(Ok(Recorded::Stored(receipt))); // who waited may have gone
@@ -407,17 +400,32 @@ impl Writer {
         }
     }
 
+    /// Writes what was spooled before anything newer, as far as those who wait have time for: of a backlog that takes
+    /// longer, the rest follows with the next writes.
+    async fn replay(&mut self) -> Result<(), AuditError> {
+        let begun = Instant::now();
+        while let Some((events, end)) = self.owed_by_spool().await? {
+            let appender = Arc::clone(&self.appender);
+            self.bounded(async move { appender.append(&events, true).await }).await?;
+            if let Some(spool) = &mut self.spool {
+                spool.advance(end).await?;
+            }
+            if begun.elapsed() > self.shared.deadline / 4 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The next spooled events, and where the spool goes on after them.
-    async fn owed_by_spool(&self) -> Result<(Vec<Entry>, Option<u64>), AuditError> {
-        let Some(spool) = self.spool.as_ref().filter(|s| !s.is_empty()) else {
-            return Ok((Vec::new(), None));
-        };
+    async fn owed_by_spool(&self) -> Result<Option<(Vec<Entry>, u64)>, AuditError> {
+        let Some(spool) = self.spool.as_ref().filter(|s| !s.is_empty()) else { return Ok(None) };
         let chunk = spool.peek(REPLAY).await?;
         if chunk.unreadable > 0 {
             tracing::error!(lines = chunk.unreadable, "the audit spool has lines that are no events");
         }
         // What was spooled has been an entry before, so it is one again.
-        Ok((chunk.events.iter().filter_map(|e| Entry::new(e).ok()).collect(), Some(chunk.end)))
+        Ok(Some((chunk.events.iter().filter_map(|e| Entry::new(e).ok()).collect(), chunk.end)))
     }
 
     fn gap(&self, org_id: Uuid, count: u64) -> Option<Entry> {
