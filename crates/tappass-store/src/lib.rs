@@ -5,6 +5,7 @@
 //! organisation, and a foreign id gives what a missing one gives.
 
 pub mod agents;
+pub mod approvals;
 pub mod audit;
 pub mod db;
 pub mod debug;
@@ -21,6 +22,7 @@ pub mod shared;
 pub mod users;
 
 pub use agents::{Agent, AgentStatus, Agents};
+pub use approvals::{Approval, ApprovalFilter, ApprovalState, ApprovalSubject, Approvals, Asked, Ruling};
 pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
 pub use db::{Db, StoreConfig, Tx};
 pub use debug::{DebugFilter, DebugTrace, DebugTraces};
@@ -103,6 +105,12 @@ impl Store {
     #[must_use]
     pub fn debug_traces(&self) -> DebugTraces<'_> {
         DebugTraces(&self.db)
+    }
+
+    /// What people must decide before agents go on.
+    #[must_use]
+    pub fn approvals(&self) -> Approvals<'_> {
+        Approvals(&self.db)
     }
 
     /// What organisations have set as one document.

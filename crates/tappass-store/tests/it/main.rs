@@ -1,6 +1,7 @@
 //! The repositories, each test on all three storages; and the shared state in memory.
 
 mod agents;
+mod approvals;
 mod connect;
 mod debug;
 mod people;
