@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod authenticate;
 pub mod keys;
 pub mod passwords;
+pub mod seal;
 pub mod secrets;
 mod tokens;
 
@@ -11,5 +12,6 @@ pub use accounts::{AccountError, Accounts, SignedIn};
 pub use authenticate::{AuthError, Authenticator, Principal, UserPrincipal};
 pub use keys::ApiKey;
 pub use passwords::{PasswordError, Passwords, WeakPassword};
+pub use seal::{SealError, Sealer};
 pub use secrets::{Created, SecretsError, ServerSecrets};
 pub use tokens::{SESSION_PREFIX, SessionToken};

@@ -1,8 +1,8 @@
 //! The secrets a server rests on: from the environment, else from `secrets.toml` in the data directory, else made.
 //!
 //! Three are kept: the admin key, the secret behind people's sessions, and the vault key, which is the root of what
-//! is stored. From the vault key follow, by HKDF (RFC 5869), the pepper of the agents' keys and the seed that signs
-//! the audit log: replicas with the same vault key agree on them. These functions block: call them before the
+//! is stored. From the vault key follow, by HKDF (RFC 5869), the pepper of the agents' keys, the seed that signs
+//! the audit log, and the key that seals what waits for approval: replicas with the same vault key agree on them. These functions block: call them before the
 //! runtime serves, or off its threads.
 
 use std::{
@@ -241,6 +241,14 @@ impl ServerSecrets {
     #[must_use]
     pub fn audit_signing_seed(&self) -> Zeroizing<[u8; 32]> {
         derive(&self.vault_key, b"tappass: audit checkpoints, v1")
+    }
+
+    /// What seals the requests that wait for a person.
+    ///
+    /// # Errors
+    /// [`SealError`](crate::SealError) when the key is not taken.
+    pub fn approvals_sealer(&self) -> Result<crate::Sealer, crate::SealError> {
+        crate::Sealer::new(&derive(&self.vault_key, b"tappass: approvals, v1"))
     }
 
     /// Why these secrets are not fit for a public address, one sentence each, without the values. Empty: they are.
