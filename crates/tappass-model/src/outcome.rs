@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::{Change, Classification, Family, Scope};
 
@@ -116,6 +118,13 @@ pub enum Denial {
     RateLimited {
         /// When it makes sense to try again.
         retry_after: Duration,
+    },
+    /// A person decides first: 403, never retried by itself. Once approved, the same call passes once.
+    Approval {
+        /// What to wait for.
+        approval_id: Uuid,
+        /// Until when it can be decided.
+        expires_at: Timestamp,
     },
 }
 

@@ -4,6 +4,7 @@
 //! preset and its overrides, [`Call`] takes one exchange through its phases.
 
 pub mod allow;
+pub mod approvals;
 pub mod arguments;
 mod artifacts;
 pub mod compile;
@@ -27,6 +28,7 @@ mod testing;
 pub mod tokens;
 pub mod trace;
 
+pub use approvals::{Approvals, Nobody};
 pub use compile::{
     CompileError, Pipeline, Problem, builtin_names, compile, compile_preset, name_in, pack_names,
     preset_names,

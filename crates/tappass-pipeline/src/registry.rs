@@ -34,6 +34,7 @@ pub const STEPS: &[Entry] = &[
     Entry::pure::<classify_data::ClassifyData>(),
     Entry::waiting::<isolate_context::IsolateContext>(),
     Entry::waiting::<enforce_clearance::EnforceClearance>(),
+    Entry::waiting::<require_approval::RequireApproval>(),
     // call: run it
     Entry::waiting::<model_routing::ModelRouting>(),
     Entry::pure::<loop_guard::LoopGuard>(),

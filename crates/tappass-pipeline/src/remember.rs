@@ -34,6 +34,7 @@ impl Call {
     /// the call has ended, however it ended.
     pub async fn settle(&mut self) {
         self.settle_holds().await;
+        self.give_approvals_back().await;
         self.remember_the_end();
         let mut changes = std::mem::take(&mut self.changes);
         if self.trace.blocked.is_some() && self.provider.is_empty() {

@@ -18,9 +18,11 @@ use tappass_model::{
 };
 use tappass_policy::{Embedded, Engine};
 use tappass_provider::{ProviderError, ProviderReply, Providers, dialects::chat};
-use tappass_store::{Hold, SharedState};
+use tappass_store::{Approval, Hold, SharedState};
+use uuid::Uuid;
 
 use crate::{
+    approvals::{Approvals, Seen},
     compile::{Pipeline, Placed},
     mask,
     plan::Plan,
@@ -41,6 +43,8 @@ pub struct Services {
     pub providers: Arc<Providers>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What people must decide first.
+    pub approvals: Arc<dyn Approvals>,
 }
 
 /// Why a call ends early.
@@ -76,6 +80,18 @@ pub struct Call {
     pub upstream: Duration,
     /// W3C trace context to pass on.
     pub traceparent: Option<String>,
+    /// The approval that it says it has: `X-TapPass-Resume`.
+    pub resume: Option<String>,
+    /// Its flags as they were sent.
+    pub flags_sent: String,
+    /// Whether its client has left: then nobody is asked any more, and no approval used.
+    pub left: bool,
+    /// The questions that it has put to people.
+    pub asked: Vec<Approval>,
+    /// The approvals that it uses.
+    pub approved: Vec<Uuid>,
+    /// The request as it came, where its answer may need an approval.
+    pub(crate) seen: Option<Arc<Seen>>,
     /// What its steps ask to remember, until [`Call::settle`].
     pub(crate) changes: Vec<(Scope, Change)>,
     /// Tools to take out of the request when its phase ends, each with the step that says so.
@@ -105,6 +121,12 @@ impl Call {
             reply: None,
             upstream: Duration::ZERO,
             traceparent: None,
+            resume: None,
+            flags_sent: String::new(),
+            left: false,
+            asked: Vec::new(),
+            approved: Vec::new(),
+            seen: None,
             changes: Vec::new(),
             removals: Vec::new(),
             offered: None,
@@ -168,6 +190,7 @@ impl Call {
         looked.and(ran)?;
         let asked = self.trace.policies.len();
         self.ask_after(first).await?;
+        self.ask_people().await?;
         let redacted = self.redacted(first, asked);
         if !redacted.is_empty()
             && let Some(answer) = &mut self.exchange.answer
@@ -203,6 +226,31 @@ impl Call {
             }
         }
         halt
+    }
+
+    /// The second look of the `before` steps that wait for somebody: last, so that nobody is asked about an answer that
+    /// does not come back anyway.
+    async fn ask_people(&mut self) -> Result<(), Halt> {
+        let pipeline = Arc::clone(&self.pipeline);
+        for step in &pipeline.steps[pipeline.admit()] {
+            let Runnable::Waiting(waiting) = &step.run else { continue };
+            if !waiting.judges_answers() || self.left {
+                continue;
+            }
+            let start = Instant::now();
+            let judging = AssertUnwindSafe(waiting.judge_answer(self)).catch_unwind();
+            let judged = match within(waiting.deadline(), judging).await {
+                Some(Ok(Ok(outcome))) => self.judge(step, outcome, start.elapsed()),
+                Some(Ok(Err(error))) => self.failed(step, &error.to_string(), start.elapsed()),
+                Some(Err(_)) => self.failed(step, "panicked", start.elapsed()),
+                None => self.failed(step, "timed out", start.elapsed()),
+            };
+            self.trace.fold_last();
+            if let Err(blocked) = judged {
+                return Err(Halt::Blocked(self.trace.blocked.get_or_insert(blocked).clone()));
+            }
+        }
+        Ok(())
     }
 
     /// What this call puts back into its answer.

@@ -197,6 +197,20 @@ pub trait Waiting: Send + Sync {
         None
     }
 
+    /// Whether a step of the `before` phase also decides about the tool calls of the answer.
+    fn judges_answers(&self) -> bool {
+        false
+    }
+
+    /// Its second look, once every other step has let the answer pass. Where the step can block, tool calls in a stream
+    /// wait for it.
+    ///
+    /// # Errors
+    /// [`StepError`]; the runner applies `on_error`.
+    async fn judge_answer(&self, _call: &mut Call) -> Result<Outcome, StepError> {
+        Ok(Outcome::pass())
+    }
+
     /// What is to be remembered of the call when it has ended, however it ended: also when the step never came to run.
     fn at_the_end(&self, _call: &Call) -> Vec<(Scope, Change)> {
         Vec::new()

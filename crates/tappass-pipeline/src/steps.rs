@@ -38,6 +38,8 @@ pub mod llm_judge;
 pub mod pii_tokenize;
 #[path = "steps/before/rate_limit.rs"]
 pub mod rate_limit;
+#[path = "steps/before/require_approval.rs"]
+pub mod require_approval;
 #[path = "steps/before/session_budget.rs"]
 pub mod session_budget;
 #[path = "steps/before/shell_bleed.rs"]
@@ -99,7 +101,7 @@ pub mod session_escalation;
 #[path = "steps/after/verify_artifacts.rs"]
 pub mod verify_artifacts;
 
-mod definitions;
+pub(crate) mod definitions;
 mod loops;
 mod scored;
 pub(crate) mod shared;

@@ -61,9 +61,10 @@ impl StreamGuard {
         };
         let holds_all = call.policy_judges_answers()
             || call.pipeline.steps[call.pipeline.examine()].iter().any(|s| blocks(s, |pure| pure.holds()));
-        holds_tools |= call.pipeline.steps[call.pipeline.admit()]
-            .iter()
-            .any(|s| blocks(s, |pure| pure.judges_answers()));
+        holds_tools |= call.pipeline.steps[call.pipeline.admit()].iter().any(|s| match &s.run {
+            Runnable::Pure(_) => blocks(s, |pure| pure.judges_answers()),
+            Runnable::Waiting(step) => step.judges_answers() && call.action_on_hit(s).1 == Action::Block,
+        });
         let restorer = call.restorer().map(Arc::new);
         Self {
             holds_text: holds_text || restorer.is_some(),

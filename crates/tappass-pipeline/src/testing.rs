@@ -9,10 +9,10 @@ use tappass_model::{
     Segment, SessionRef, SystemClock, SystemIds,
 };
 use tappass_provider::{Providers, dialects::chat};
-use tappass_store::MemoryState;
+use tappass_store::{Approval, Asked, MemoryState};
 use uuid::Uuid;
 
-use crate::{Call, Plan, Services, compile, compile_preset};
+use crate::{Approvals, Call, Nobody, Plan, Services, compile, compile_preset};
 
 /// A request with one user message, not scanned.
 pub fn exchange(text: &str) -> Exchange {
@@ -89,6 +89,7 @@ pub fn services_with(env: &[(&str, &str)]) -> Arc<Services> {
         state: Arc::new(MemoryState::new(clock.clone(), Arc::new(SystemIds))),
         providers: Arc::new(Providers::from_env(&get).expect("can be set up")),
         clock,
+        approvals: Arc::new(Nobody),
     })
 }
 
@@ -130,4 +131,38 @@ pub async fn admitted(overrides: &str, x: Exchange) -> Call {
     let mut c = call_with(overrides, x, &services());
     c.admit().await.expect("is let through");
     c
+}
+
+/// People who answer every question alike, and what they were asked.
+#[derive(Default)]
+pub struct People {
+    /// Whether they say yes at once; else questions wait.
+    pub say_yes: bool,
+    /// What was asked, with what they were shown.
+    pub asked: std::sync::Mutex<Vec<(Approval, serde_json::Value)>>,
+    /// Fingerprints of tool calls that were approved before.
+    pub known: Vec<String>,
+    /// What a resume token leads to.
+    pub found: Option<Approval>,
+    /// What was given back.
+    pub given_back: std::sync::Mutex<Vec<Uuid>>,
+}
+
+#[async_trait::async_trait]
+impl Approvals for People {
+    async fn ask(&self, new: Approval, asked: serde_json::Value) -> Result<Asked, String> {
+        self.asked.lock().expect("not poisoned").push((new.clone(), asked));
+        let granted = self.say_yes || self.known.contains(&new.fingerprint);
+        Ok(if granted { Asked::Granted(new.call_id) } else { Asked::Waits(new, true) })
+    }
+    async fn find(&self, _: Uuid, _: Uuid) -> Result<Option<Approval>, String> {
+        Ok(self.found.clone())
+    }
+    async fn used_before(&self, _: Uuid, fingerprint: &str) -> Result<bool, String> {
+        Ok(self.known.iter().any(|known| known == fingerprint))
+    }
+    async fn give_back(&self, _: Uuid, approval_id: Uuid, _: Uuid) -> Result<(), String> {
+        self.given_back.lock().expect("not poisoned").push(approval_id);
+        Ok(())
+    }
 }

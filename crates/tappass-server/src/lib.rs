@@ -4,6 +4,7 @@
 //! `router` finds its route in the one `table` and asks who calls, `routes` answer it.
 
 pub mod allowlists;
+pub mod approvals;
 pub mod body;
 pub mod call;
 pub mod caller;

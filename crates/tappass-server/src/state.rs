@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     allowlists::Allowlists,
+    approvals::People,
     config::{Config, Storage},
     metrics::Metrics,
     middleware::{AnonymousLimit, Replays},
@@ -59,6 +60,8 @@ pub struct Parts {
     pub policies: Policies,
     /// What organisations never count as a hit.
     pub allowlists: Allowlists,
+    /// Who decides what waits for a person.
+    pub people: Arc<People>,
     /// What the steps of a call may use.
     pub services: Arc<Services>,
     /// What replicas share.
@@ -156,8 +159,14 @@ impl App {
         audit.spool_dir = (config.storage != Storage::Memory).then(|| config.data_dir.join("spool"));
         let audit = AuditLog::start(audit).await.context("the audit log does not start")?;
         let shared: Arc<dyn SharedState> = Arc::new(MemoryState::new(clock.clone(), ids.clone()));
-        let services =
-            Arc::new(Services { state: shared.clone(), providers: providers.clone(), clock: clock.clone() });
+        let sealer = secrets.approvals_sealer().context("the vault key is not taken")?;
+        let people = Arc::new(People::new(store.clone(), sealer, clock.clone(), ids.clone()));
+        let services = Arc::new(Services {
+            state: shared.clone(),
+            providers: providers.clone(),
+            clock: clock.clone(),
+            approvals: people.clone(),
+        });
         let authenticator = Arc::new(Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone()));
         let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone());
         let in_flight = Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS)));
@@ -175,6 +184,7 @@ impl App {
             pipelines,
             policies,
             allowlists,
+            people,
             services,
             shared,
             metrics: Metrics::new(),
@@ -248,9 +258,19 @@ impl App {
             {
                 tracing::warn!(%error, "cannot forget traces for support");
             }
+            let month_ago = self.clock.now().checked_sub(KEPT_QUESTIONS);
+            if minutes % 60 == 1
+                && let Ok(before) = month_ago
+                && let Err(error) = self.store.approvals().forget(before).await
+            {
+                tracing::warn!(%error, "cannot forget what was asked for approval");
+            }
         }
     }
 }
+
+/// How long what was asked for approval is kept, sealed, after its time was over: thirty days.
+const KEPT_QUESTIONS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long the database may take to answer a check.
 const PING: Duration = Duration::from_secs(2);

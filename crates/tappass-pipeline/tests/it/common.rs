@@ -7,7 +7,7 @@ use tappass_model::{
     AgentCaller, AgentSettings, Classification, Clock, Exchange, Flags, Mode, SessionRef, SystemClock,
     SystemIds,
 };
-use tappass_pipeline::{Call, Pipeline, Services, compile, plan};
+use tappass_pipeline::{Call, Nobody, Pipeline, Services, compile, plan};
 use tappass_provider::{Providers, dialects::chat};
 use tappass_store::MemoryState;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ pub fn services() -> Arc<Services> {
         state: Arc::new(MemoryState::new(clock.clone(), Arc::new(SystemIds))),
         providers: Arc::new(Providers::from_env(&|_| None).expect("needs nothing")),
         clock,
+        approvals: Arc::new(Nobody),
     })
 }
 

@@ -8,7 +8,11 @@ use tappass_model::Action;
 use tappass_pipeline::{PolicyRow, explain};
 
 use super::Open;
-use crate::{error::ApiError, metrics::CallObservation, routes::debug};
+use crate::{
+    error::ApiError,
+    metrics::CallObservation,
+    routes::{approvals, debug},
+};
 
 /// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
@@ -30,6 +34,7 @@ pub async fn record(open: &mut Open) -> Result<(), ApiError> {
         let mut events = vec![call_event(open)];
         events.extend(tool_events(open));
         events.extend(refused_flags(open));
+        events.extend(questions(open));
         open.events = events;
     }
     let acts = open.call.exchange.mode.acts();
@@ -137,6 +142,9 @@ fn details(open: &Open) -> Value {
     if let Some(error) = &open.failure {
         details["provider_error"] = error.for_the_record().into();
     }
+    if !open.call.approved.is_empty() {
+        details["approvals"] = json!(open.call.approved);
+    }
     if open.left {
         details["client_left"] = true.into();
     }
@@ -161,6 +169,15 @@ fn tool_events(open: &Open) -> Vec<Event> {
         event
     };
     calls.iter().map(event).collect()
+}
+
+/// One event for each question that the call has put to people.
+fn questions(open: &Open) -> impl Iterator<Item = Event> {
+    open.call.asked.iter().map(|approval| {
+        let mut event = base(open, EventType::ApprovalRequested);
+        event.details = approvals::details(approval);
+        event
+    })
 }
 
 fn refused_flags(open: &Open) -> Option<Event> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tappass_model::{Action, Classification, Flags, Mode};
-use tappass_pipeline::{TraceRow, WouldBlock};
+use tappass_model::{Action, Classification, Denial, Flags, Mode};
+use tappass_pipeline::{Blocked, TraceRow, WouldBlock};
 use uuid::Uuid;
 
 use super::Open;
@@ -35,6 +35,8 @@ struct Governance<'a> {
     blocked_by: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<Vec<Row<'a>>>,
 }
@@ -81,6 +83,7 @@ impl<'a> Governance<'a> {
             flags_refused: &open.call.plan.refused,
             blocked_by: trace.blocked.as_ref().map(|b| b.step),
             reason: trace.blocked.as_ref().map(|b| b.reason.as_str()),
+            approval: trace.blocked.as_ref().and_then(|b| approval(open, b)),
             steps: open.wants_trace.then(|| trace.rows.iter().map(Row::of).collect()),
         }
     }
@@ -118,6 +121,20 @@ pub fn ids(open: &Open) -> Map<String, Value> {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
     }
+}
+
+/// What to wait for, where a person decides first, and what to send then.
+pub fn approval(open: &Open, blocked: &Blocked) -> Option<Map<String, Value>> {
+    let Denial::Approval { approval_id, expires_at } = blocked.denial else { return None };
+    let url = format!("{}/admin/approvals/{approval_id}", open.app.base_url());
+    let members = [
+        ("approval_id", approval_id.to_string()),
+        ("approval_url", url),
+        // Useless to anyone but this agent, for this call, once.
+        ("resume_token", approval_id.to_string()),
+        ("expires_at", expires_at.to_string()),
+    ];
+    Some(members.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 
 /// The text of an answer with the `tappass` object as its last member, in place of one that it has already.

@@ -69,6 +69,8 @@ pub async fn identify(
     call.policies = policies_of(app, caller).await?;
     call.allowlist = allowlist;
     call.traceparent = header(head, "traceparent")?.map(str::to_owned);
+    call.resume = name("x-tappass-resume", header(head, "x-tappass-resume")?)?;
+    header(head, "x-tappass-flags")?.unwrap_or_default().clone_into(&mut call.flags_sent);
     let asked = header(head, "x-tappass-trace")?.is_some_and(|v| v == "1" || v == "true");
     Ok(Governed::new(Open {
         app: app.clone(),

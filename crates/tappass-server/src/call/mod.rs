@@ -147,6 +147,7 @@ impl Drop for Governed {
         let tasks = open.app.life.tasks.clone();
         tasks.spawn(async move {
             open.left = true;
+            open.call.left = true;
             if open.events.is_empty()
                 && let Some(mut guard) = open.guard.take()
                 && let Err(Halt::Provider(error)) = open.call.examine(guard.take_answer()).await

@@ -18,7 +18,7 @@ pub fn blocked(open: &Open, blocked: &Blocked) -> Response {
     let body = block_body(open, blocked);
     let mut response = json_response(StatusCode::FORBIDDEN, &body);
     match blocked.denial {
-        Denial::Policy => {
+        Denial::Policy | Denial::Approval { .. } => {
             response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
         Denial::RateLimited { retry_after } => {
@@ -37,8 +37,13 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
     let (decision, kind) = match blocked.denial {
         Denial::Policy => ("policy_block", "policy_block"),
         Denial::RateLimited { .. } => ("rate_limited", "rate_limit_error"),
+        Denial::Approval { .. } => ("approval_required", "approval_required"),
     };
-    let message = format!("Blocked by {}: {}.", blocked.step, blocked.reason);
+    let waits = matches!(blocked.denial, Denial::Approval { .. });
+    let message = match blocked.denial {
+        Denial::Approval { .. } => format!("Waits for approval: {}.", blocked.reason),
+        _ => format!("Blocked by {}: {}.", blocked.step, blocked.reason),
+    };
     let findings: Vec<Value> = open
         .call
         .trace
@@ -52,16 +57,21 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
         .collect();
     let mut body = Map::new();
     body.insert("decision".into(), decision.into());
-    body.insert("blocked_by".into(), blocked.step.into());
+    if !waits {
+        body.insert("blocked_by".into(), blocked.step.into());
+    }
     body.insert("reason".into(), blocked.reason.as_str().into());
     body.insert("message".into(), message.as_str().into());
     body.insert("classification".into(), json!(open.call.exchange.classification));
     body.insert("details".into(), json!({"findings": findings}));
     body.extend(governance::ids(open));
-    let error = json!({
-        "message": message, "type": kind, "code": decision, "param": null,
-        "blocked_by": blocked.step, "reason": blocked.reason,
+    body.extend(governance::approval(open, blocked).into_iter().flatten());
+    let mut error = json!({
+        "message": message, "type": kind, "code": decision, "param": null, "reason": blocked.reason,
     });
+    if !waits {
+        error["blocked_by"] = blocked.step.into();
+    }
     body.insert("error".into(), error);
     body.insert("tappass".into(), governance::object(open));
     Value::Object(body)

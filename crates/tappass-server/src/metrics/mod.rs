@@ -65,6 +65,8 @@ pub struct Metrics {
     steps: Steps,
     /// Streams being sent now.
     pub streams_open: Gauge,
+    /// Questions that wait for a person, as of the last look.
+    pub approvals_pending: Gauge,
 }
 
 /// `GET /admin/metrics`
@@ -125,6 +127,7 @@ impl Metrics {
             audit_append: Histogram::default(),
             steps: Steps::default(),
             streams_open: Gauge::default(),
+            approvals_pending: Gauge::default(),
         };
         metrics.register(&mut metrics.registry.write());
         metrics
@@ -143,6 +146,8 @@ impl Metrics {
         r.register("tappass_shed", "Requests refused because there were too many at once", self.shed.clone());
         r.register("tappass_audit_append_seconds", "Until a record was durable", self.audit_append.clone());
         r.register("tappass_streams_open", "Streams being sent", self.streams_open.clone());
+        let pending = self.approvals_pending.clone();
+        r.register("tappass_approvals_pending", "Questions that wait for a person", pending);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         r.register("tappass_build", "What runs", build);
         r.register_collector(Box::new(self.steps.clone()));

@@ -10,8 +10,8 @@ use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
     routes::{
-        agents, allowlist, audit, auth, chat, debug, docs, explain, follow, health, pipelines, policies,
-        providers, status,
+        agents, allowlist, approvals, audit, auth, chat, debug, docs, explain, follow, health, my_approvals,
+        pipelines, policies, providers, status,
     },
     state::App,
 };
@@ -142,6 +142,7 @@ pub fn routes() -> Vec<Route> {
         auth_routes(),
         agent_routes(),
         pipeline_routes(),
+        approval_routes(),
         audit_routes(),
         docs_routes(),
     ]
@@ -337,6 +338,81 @@ fn pipeline_routes() -> Vec<Route> {
         Route::new(DELETE, "/allowlist/{entry}", ORG_ADMIN, allowlist::remove, "Removes an entry")
             .gives_nothing(StatusCode::NO_CONTENT),
         Route::new(GET, "/api/providers", MEMBER, providers::list, "Where calls can go"),
+    ]
+}
+
+fn approval_routes() -> Vec<Route> {
+    let ok = StatusCode::OK;
+    vec![
+        Route::new(
+            GET,
+            "/me/approvals",
+            Auth::Agent,
+            my_approvals::list,
+            "What waits for people, of this agent",
+        )
+        .asks::<approvals::ApprovalQuery>()
+        .gives::<Listed<approvals::ApprovalView>>(ok),
+        Route::new(
+            GET,
+            "/me/approvals/{approval}",
+            Auth::Agent,
+            my_approvals::show,
+            "One of the agent's approvals",
+        )
+        .gives::<approvals::ApprovalView>(ok),
+        Route::new(
+            GET,
+            "/me/approvals/{approval}/wait",
+            Auth::Agent,
+            my_approvals::wait,
+            "Answers when it is decided; 408 while it waits",
+        )
+        .asks::<my_approvals::WaitQuery>()
+        .gives::<approvals::ApprovalView>(ok),
+        Route::new(
+            POST,
+            "/me/approvals/{approval}/cancel",
+            Auth::Agent,
+            my_approvals::cancel,
+            "Takes a question back",
+        )
+        .gives::<approvals::ApprovalView>(ok),
+        Route::new(
+            POST,
+            "/me/approvals/{approval}/resume",
+            Auth::Agent,
+            my_approvals::resume,
+            "Sends the stored call, once, and answers as its route would",
+        )
+        .gives::<serde_json::Value>(ok)
+        .openai_errors(),
+        Route::new(
+            GET,
+            "/admin/approvals",
+            ORG_ADMIN,
+            approvals::list,
+            "What waits for people, the newest first",
+        )
+        .asks::<approvals::ApprovalQuery>()
+        .gives::<Listed<approvals::Question>>(ok),
+        Route::new(
+            GET,
+            "/admin/approvals/{approval}",
+            ORG_ADMIN,
+            approvals::show,
+            "A question with all that was asked",
+        )
+        .gives::<approvals::WholeQuestion>(ok),
+        Route::new(
+            POST,
+            "/admin/approvals/{approval}/decide",
+            ORG_ADMIN,
+            approvals::decide,
+            "Approves or denies, once",
+        )
+        .takes::<approvals::Decide>()
+        .gives::<approvals::WholeQuestion>(ok),
     ]
 }
 

@@ -1,7 +1,11 @@
 //! `POST /v1/chat/completions`: the path of a call, in six words.
 
+use std::sync::Arc;
+
 use axum::{Extension, Json, extract::State, http::HeaderMap, response::Response};
+use bytes::Bytes;
 use serde_json::{Value, json};
+use tappass_model::AgentCaller;
 use tappass_provider::ProviderReply;
 
 use crate::{
@@ -17,7 +21,18 @@ pub async fn completions(
     head: HeaderMap,
     RawJson(body): RawJson,
 ) -> Result<Response, ApiError> {
-    let mut call = identify(&app, &caller, &head, &request_id, &body).await?;
+    govern(&app, &caller, &head, &request_id, &body).await
+}
+
+/// The six words, of a request that has come in now or was stored until a person approved it.
+pub(super) async fn govern(
+    app: &App,
+    caller: &Arc<AgentCaller>,
+    head: &HeaderMap,
+    request_id: &RequestId,
+    body: &Bytes,
+) -> Result<Response, ApiError> {
+    let mut call = identify(app, caller, head, request_id, body).await?;
     if let Err(halt) = call.admit().await {
         return Ok(call.refuse(halt).await);
     }

@@ -86,6 +86,10 @@ fn answer(ready: bool, checks: BTreeMap<&'static str, String>) -> Response {
 
 /// `GET /metrics`
 pub async fn prometheus(State(app): State<App>) -> Result<Response, ApiError> {
+    // Where the database does not answer, the other figures are wanted all the more.
+    if let Ok(pending) = app.store.approvals().pending(app.clock.now()).await {
+        app.metrics.approvals_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
     let text = app.metrics.to_text().map_err(ApiError::internal)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

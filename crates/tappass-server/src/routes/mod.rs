@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod allowlist;
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod chat;
@@ -10,6 +11,7 @@ pub mod docs;
 pub mod explain;
 pub mod follow;
 pub mod health;
+pub mod my_approvals;
 pub mod pipelines;
 pub mod policies;
 pub mod providers;

@@ -2,6 +2,7 @@
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod access;
+mod approvals;
 mod around;
 mod calls;
 mod client;

@@ -21,9 +21,13 @@ pub struct Scripted {
 impl Scripted {
     /// With more of the environment beside the provider's address and key.
     pub async fn new(more: &[(&'static str, &'static str)]) -> Self {
+        Self::of(setup(config()), more).await
+    }
+
+    /// Over another database or clock.
+    pub async fn of(plain: Setup, more: &[(&'static str, &'static str)]) -> Self {
         let provider = ScriptedProvider::start().await;
         let base = provider.base_url();
-        let plain = setup(config());
         let (secrets, more) = (plain.env.clone(), more.to_vec());
         let env = move |name: &str| match name {
             "OPENAI_API_KEY" => Some("sk-scripted".to_owned()),

@@ -15,6 +15,7 @@ use crate::{
 
 /// The path of a route with its names filled in.
 fn fill(route: &Route, things: &Things) -> String {
+    let decided = route.path.ends_with("/wait") || route.path.ends_with("/resume");
     let pipeline = if route.method == Method::GET { &things.pipeline } else { "walked" };
     route
         .path
@@ -24,6 +25,7 @@ fn fill(route: &Route, things: &Things) -> String {
         .replace("{question}", "tools")
         .replace("{event}", if route.path.ends_with("/explain") { &things.call_id } else { &things.event_id })
         .replace("{entry}", &things.entry_id)
+        .replace("{approval}", if decided { &things.approved_id } else { &things.approval_id })
 }
 
 /// A body that a route accepts. A route that takes one and is not here fails the walk.
@@ -42,6 +44,7 @@ fn example(route: &Route, email: &str) -> Value {
         }
         "/pipelines/{name}" if route.method == Method::PUT => json!({"preset": "starter"}),
         "/pipelines/import" => json!({"preset": "starter", "name": "imported"}),
+        "/admin/approvals/{approval}/decide" => json!({"decision": "approve"}),
         "/allowlist" if route.method == Method::PUT => json!({"items": []}),
         "/allowlist" if route.method == Method::POST => json!({"text": fresh}),
         "/chat/completions" => {
@@ -155,6 +158,8 @@ async fn a_foreign_id_is_as_good_as_none() {
         pipeline: "nothing".to_owned(),
         event_id: id.clone(),
         call_id: id.clone(),
+        approval_id: id.clone(),
+        approved_id: id.clone(),
         entry_id: id,
         ..foreign.clone()
     };

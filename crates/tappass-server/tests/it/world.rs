@@ -38,6 +38,10 @@ pub struct Things {
     pub event_id: String,
     pub call_id: String,
     pub entry_id: String,
+    /// Waits for somebody.
+    pub approval_id: String,
+    /// Can be used.
+    pub approved_id: String,
 }
 
 pub async fn app() -> App {
@@ -105,6 +109,7 @@ impl Org {
         let hello = json!({"model": "builtin", "messages": [{"role": "user", "content": "Hello"}]});
         let key = text(&agent["api_key"]);
         let call = ask(gateway, &key, Method::POST, "/chat/completions", hello).await.json();
+        let asked = self.questions(gateway, &agent_id, &key).await;
         let entry = json!({"text": agent_id});
         let entry = ask(gateway, &self.admin, Method::POST, "/allowlist", entry).await.json();
         Things {
@@ -116,7 +121,36 @@ impl Org {
             event_id: text(&events["items"][0]["event_id"]),
             call_id: text(&call["tappass"]["task_id"]),
             entry_id: text(&entry["id"]),
+            approval_id: asked.0,
+            approved_id: asked.1,
         }
+    }
+
+    /// Has the agent ask for two approvals, and gives it one of them: what waits, and what can be used.
+    async fn questions(&self, gateway: &Gateway, agent_id: &str, key: &str) -> (String, String) {
+        let done = async |method, uri: &str, body| {
+            let answer = ask(gateway, &self.admin, method, uri, body).await;
+            assert!(answer.status.is_success(), "{answer:?}");
+        };
+        let file = json!({"preset": "starter", "overrides": {"policy": {"require_human_approval": [{"classification": "PUBLIC"}]}}});
+        done(Method::PUT, "/pipelines/asks", file).await;
+        let agent = format!("/agents/{agent_id}");
+        let before = ask(gateway, &self.admin, Method::GET, &agent, Value::Null).await.json();
+        let strict = json!({"pipeline": "asks", "mode": "enforce", "floor": "enforce"});
+        done(Method::PATCH, &agent, strict).await;
+        let mut asked = Vec::new();
+        for text in ["first", "second"] {
+            let body = json!({"model": "builtin", "messages": [{"role": "user", "content": text}]});
+            let answer = ask(gateway, key, Method::POST, "/chat/completions", body).await;
+            assert_eq!(answer.status, 403, "{answer:?}");
+            asked.push(answer.json()["approval_id"].as_str().expect("an id").to_owned());
+        }
+        let decide = format!("/admin/approvals/{}/decide", asked[1]);
+        done(Method::POST, &decide, json!({"decision": "approve"})).await;
+        let as_before =
+            json!({"pipeline": before["pipeline"], "mode": before["mode"], "floor": before["floor"]});
+        done(Method::PATCH, &agent, as_before).await;
+        (asked.remove(0), asked.remove(0))
     }
 }
 

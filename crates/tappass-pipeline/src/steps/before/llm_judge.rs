@@ -225,7 +225,7 @@ impl Waiting for LlmJudge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::{Nobody, testing};
     use tappass_detect::Scanner;
     use tappass_model::{Family, SystemClock, SystemIds};
     use tappass_provider::Providers;
@@ -264,6 +264,7 @@ mod tests {
             state: Arc::new(MemoryState::new(clock.clone(), Arc::new(SystemIds))),
             providers: Arc::new(Providers::from_env(&env).expect("configured")),
             clock,
+            approvals: Arc::new(Nobody),
         })
     }
 
