@@ -5,15 +5,14 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use regex_syntax::hir::Hir;
 use tappass_model::Family;
 
 use crate::{
-    anchor::{self, Anchor},
+    anchor,
     families::{self, LONGEST},
     gate::Gate,
-    group::Group,
-    pattern::{self, Pattern},
+    group::{Group, Member},
+    pattern,
     rule::Rule,
 };
 
@@ -52,22 +51,18 @@ pub(crate) fn built_in(families: &[Family]) -> Option<Arc<Gate>> {
 }
 
 fn family_groups(family: Family) -> Vec<Arc<Group>> {
-    let rules = families::rules(family);
-    let parse = |rule: &Rule| regex_syntax::parse(&rule.regex).expect("built-in rules parse: tested");
-    let hirs: Vec<Hir> = rules.iter().map(parse).collect();
-    groups(rules, &hirs, LONGEST).expect("built-in rules compile: tested")
+    groups(families::rules(family), LONGEST).expect("built-in rules compile: tested")
 }
 
-/// The groups of rules, whose expressions come parsed: `hirs[i]` is that of `rules[i]`.
+/// The groups of rules.
 ///
 /// Patterns that share an automaton cost one walk for all; those that go through ordinary words would multiply its states,
 /// so they get automata of their own.
-pub(crate) fn groups(rules: Vec<Rule>, hirs: &[Hir], longest: usize) -> Result<Vec<Arc<Group>>, String> {
-    type Members = Vec<(usize, Pattern, Option<Anchor>)>;
+pub(crate) fn groups(rules: Vec<Rule>, longest: usize) -> Result<Vec<Arc<Group>>, String> {
     let rules = Arc::new(rules);
-    let (mut keys, mut codes, mut own): (Members, Members, Vec<Members>) = Default::default();
-    for (index, hir) in hirs.iter().enumerate() {
-        for pattern in pattern::split(hir) {
+    let (mut keys, mut codes, mut own): (Vec<Member>, Vec<Member>, Vec<Vec<Member>>) = Default::default();
+    for (index, rule) in rules.iter().enumerate() {
+        for (nth, pattern) in pattern::split(&rule.hir()?).into_iter().enumerate() {
             let anchor = anchor::of(&pattern.hir);
             let size = pattern.size();
             let few = anchor.as_ref().is_some_and(|found| found.reach == 0 && found.literals.len() <= FEW);
@@ -81,7 +76,7 @@ pub(crate) fn groups(rules: Vec<Rule>, hirs: &[Hir], longest: usize) -> Result<V
                 own.push(Vec::new());
                 own.last_mut().unwrap_or(&mut codes)
             };
-            members.push((index, pattern, anchor));
+            members.push(Member { rule: index, nth, pattern, anchor });
         }
     }
     own.extend([keys, codes].into_iter().filter(|members| !members.is_empty()));

@@ -95,7 +95,6 @@ pub(crate) fn compile(patterns: &[CustomPattern]) -> Result<Gate, PatternError> 
         return Err(PatternError::TooMany { count: patterns.len() });
     }
     let mut rules: Vec<Rule> = Vec::with_capacity(patterns.len());
-    let mut hirs = Vec::with_capacity(patterns.len());
     for pattern in patterns {
         let name = pattern.name.clone();
         let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -105,13 +104,13 @@ pub(crate) fn compile(patterns: &[CustomPattern]) -> Result<Gate, PatternError> 
         if rules.iter().any(|rule| rule.kind == name) {
             return Err(PatternError::Twice { name });
         }
-        hirs.push(check(pattern)?);
+        check(pattern)?;
         let mut rule = Rule::new(Family::Custom, "", 0.9, "").open();
-        rule.kind = Cow::Owned(name);
+        (rule.kind, rule.regex) = (Cow::Owned(name), Cow::Owned(pattern.pattern.clone()));
         rules.push(rule);
     }
     let last = patterns.last().map(|p| p.name.clone()).unwrap_or_default();
-    compile::groups(rules, &hirs, CUSTOM_LONGEST)
+    compile::groups(rules, CUSTOM_LONGEST)
         .and_then(|groups| {
             // Here, not on a call's way.
             groups.iter().try_for_each(|group| group.build().map(drop))?;
@@ -120,13 +119,13 @@ pub(crate) fn compile(patterns: &[CustomPattern]) -> Result<Gate, PatternError> 
         .map_err(|_| PatternError::TooLarge { name: last })
 }
 
-fn check(pattern: &CustomPattern) -> Result<Hir, PatternError> {
+fn check(pattern: &CustomPattern) -> Result<(), PatternError> {
     let name = || pattern.name.clone();
     if pattern.pattern.len() > SOURCE {
         return Err(PatternError::TooLarge { name: name() });
     }
-    let parsed = regex_syntax::ParserBuilder::new().nest_limit(100).build().parse(&pattern.pattern);
-    let hir = parsed.map_err(|e| PatternError::Syntax { name: name(), reason: reason(&e) })?;
+    let hir =
+        parse(&pattern.pattern).map_err(|e| PatternError::Syntax { name: name(), reason: reason(&e) })?;
     let least = hir.properties().minimum_len();
     match least {
         Some(0) => return Err(PatternError::Empty { name: name() }),
@@ -134,13 +133,17 @@ fn check(pattern: &CustomPattern) -> Result<Hir, PatternError> {
         // `None`: a class without members; it matches nothing, which is odd but harmless.
         _ => {}
     }
-    let hir = ascii_words(hir);
     let config = regex_automata::nfa::thompson::Config::new().nfa_size_limit(Some(SIZE));
     regex_automata::nfa::thompson::Compiler::new()
         .configure(config)
         .build_from_hir(&hir)
         .map_err(|_| PatternError::TooLarge { name: name() })?;
-    Ok(hir)
+    Ok(())
+}
+
+/// The expression of a custom pattern: what is walked.
+pub(crate) fn parse(source: &str) -> Result<Hir, regex_syntax::Error> {
+    regex_syntax::ParserBuilder::new().nest_limit(100).build().parse(source).map(ascii_words)
 }
 
 /// The message of a parse error without the drawing around it.

@@ -7,6 +7,7 @@
 
 use std::{
     cell::OnceCell,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, OnceLock},
 };
 
@@ -16,14 +17,14 @@ use regex_automata::{
     meta,
     nfa::thompson,
 };
-use regex_syntax::hir::{Hir, Look};
+use regex_syntax::hir::{Hir, HirKind, Look};
 use tappass_model::Match;
 
 use crate::{
     anchor::Anchor,
     detector::View,
     head::Head,
-    pattern::{Pattern, Tail},
+    pattern::{self, Pattern, Tail},
     rule::{CONTEXT, Hit, Rule, Words, is_word},
 };
 
@@ -48,34 +49,56 @@ pub(crate) struct Group {
     pub(crate) anchors: Vec<Anchor>,
 }
 
+/// A pattern that comes into a group.
+pub(crate) struct Member {
+    /// The rule it belongs to.
+    pub(crate) rule: usize,
+    /// Which one of the rule's.
+    pub(crate) nth: usize,
+    pub(crate) pattern: Pattern,
+    pub(crate) anchor: Option<Anchor>,
+}
+
 /// One pattern of a group.
 struct Walked {
     /// The rule it belongs to.
     rule: usize,
-    hir: Hir,
+    /// Which one of the rule's.
+    nth: usize,
     tail: Option<Tail>,
     /// Finds what is reported (group `v` or `w`) in what was walked; built for the first match. `None`: all of it is.
     value: Option<OnceLock<meta::Regex>>,
 }
 
 impl Group {
-    /// Puts patterns together; each comes with the index of its rule.
-    pub(crate) fn new(
-        rules: &Arc<Vec<Rule>>,
-        patterns: Vec<(usize, Pattern, Option<Anchor>)>,
-        longest: usize,
-    ) -> Result<Self, String> {
-        let head = Head::new(patterns.iter().map(|(_, pattern, _)| &pattern.hir))?;
-        let anchors: Option<Vec<Anchor>> = patterns.iter().map(|(_, _, anchor)| anchor.clone()).collect();
-        let patterns = patterns
+    /// Puts patterns together.
+    pub(crate) fn new(rules: &Arc<Vec<Rule>>, members: Vec<Member>, longest: usize) -> Result<Self, String> {
+        let head = Head::new(members.iter().map(|member| &member.pattern.hir))?;
+        let anchors: Option<Vec<Anchor>> = members.iter().map(|member| member.anchor.clone()).collect();
+        // Expressions are large and rarely needed again: they are read anew when they are.
+        let patterns = members
             .into_iter()
-            .map(|(rule, Pattern { hir, tail }, _)| {
-                let value = rules[rule].regex.contains("(?<v>").then(OnceLock::new);
-                Walked { rule, hir, tail, value }
+            .map(|Member { rule, nth, pattern, .. }| {
+                let value = names_value(&pattern.hir).then(OnceLock::new);
+                Walked { rule, nth, tail: pattern.tail, value }
             })
             .collect();
         let (rules, anchors) = (Arc::clone(rules), anchors.unwrap_or_default());
         Ok(Self { rules, patterns, dfa: OnceLock::new(), head, longest, anchors })
+    }
+
+    /// The expressions of the patterns.
+    fn expressions(&self) -> Result<Vec<Hir>, String> {
+        let mut read: HashMap<usize, Vec<Pattern>> = HashMap::new();
+        let mut all = Vec::with_capacity(self.patterns.len());
+        for walked in &self.patterns {
+            let patterns = match read.entry(walked.rule) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(pattern::split(&self.rules[walked.rule].hir()?)),
+            };
+            all.push(patterns[walked.nth].hir.clone());
+        }
+        Ok(all)
     }
 
     /// Builds the automaton now rather than for the first walk.
@@ -83,10 +106,9 @@ impl Group {
         if let Some(dfa) = self.dfa.get() {
             return Ok(dfa);
         }
-        let hirs: Vec<&Hir> = self.patterns.iter().map(|pattern| &pattern.hir).collect();
         let nfa = thompson::Compiler::new()
             .configure(thompson::Config::new().nfa_size_limit(Some(64 << 20)).shrink(false))
-            .build_many_from_hir(&hirs)
+            .build_many_from_hir(&self.expressions()?)
             .map_err(|e| e.to_string())?;
         let config =
             DFA::config().match_kind(MatchKind::All).cache_capacity(CACHE).skip_cache_capacity_check(true);
@@ -113,10 +135,22 @@ impl Group {
     }
 }
 
-/// The expression of a pattern, to be matched from end to end with its groups.
-fn whole(hir: &Hir) -> meta::Regex {
-    let whole = Hir::concat(vec![Hir::look(Look::Start), hir.clone(), Hir::look(Look::End)]);
-    meta::Regex::builder().build_from_hir(&whole).expect("what compiles as a part of an automaton does alone")
+/// Whether an expression says which part of a match is reported.
+fn names_value(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Capture(capture) => capture.name.is_some() || names_value(&capture.sub),
+        HirKind::Repetition(repetition) => names_value(&repetition.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(names_value),
+        _ => false,
+    }
+}
+
+/// The expression of a rule's pattern, to be matched from end to end with its groups.
+fn whole(rule: &Rule, nth: usize) -> meta::Regex {
+    const SURE: &str = "what compiled as a part of an automaton compiles alone";
+    let pattern = pattern::split(&rule.hir().expect(SURE)).swap_remove(nth);
+    let whole = Hir::concat(vec![Hir::look(Look::Start), pattern.hir, Hir::look(Look::End)]);
+    meta::Regex::builder().build_from_hir(&whole).expect(SURE)
 }
 
 /// What walks of one group need beside it; kept from text to text.
@@ -318,7 +352,7 @@ fn cuts_word(view: View<'_>, at: usize) -> bool {
 impl Group {
     /// The finding that a possible end makes, if it makes one. `words`: those before `start`.
     fn judge(&self, view: View<'_>, start: usize, t: Try, words: &OnceCell<Words>) -> Option<Match> {
-        let Walked { rule, value, hir, .. } = &self.patterns[t.pattern];
+        let Walked { rule, value, nth, .. } = &self.patterns[t.pattern];
         let rule = &self.rules[*rule];
         let (from, base, to) = (start - view.base, t.base - view.base, t.end - view.base);
         let all = &view.text[from..to];
@@ -330,7 +364,7 @@ impl Group {
         }
         let value = match value {
             Some(regex) => {
-                let regex = regex.get_or_init(|| whole(hir));
+                let regex = regex.get_or_init(|| whole(rule, *nth));
                 let mut groups = regex.create_captures();
                 regex.captures(&view.text[from..base], &mut groups);
                 let span = groups.get_group_by_name("v").or_else(|| groups.get_group_by_name("w"))?;

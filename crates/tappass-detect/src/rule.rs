@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, cell::OnceCell};
 
+use regex_syntax::hir::Hir;
 use tappass_model::Family;
+
+use crate::custom;
 
 /// Bytes of folded text before a candidate that its rule may read.
 pub(crate) const CONTEXT: usize = 96;
@@ -57,6 +60,12 @@ impl Rule {
             score,
             check: |hit| Some(hit.score),
         }
+    }
+
+    /// The expression, read anew.
+    pub(crate) fn hir(&self) -> Result<Hir, String> {
+        let parse = if self.family == Family::Custom { custom::parse } else { regex_syntax::parse };
+        parse(&self.regex).map_err(|e| e.to_string())
     }
 
     pub(crate) const fn check(mut self, check: fn(&Hit<'_>) -> Option<f32>) -> Self {
