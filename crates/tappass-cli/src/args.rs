@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{agents, audit, chat, completions, detect, down, gov, login, logs, run, status, up};
+use crate::commands::{
+    agents, approvals, audit, chat, completions, detect, down, gov, login, logs, run, status, up,
+};
 
 /// The gateway that every call of a company's AI agents passes through.
 #[derive(Debug, Parser)]
@@ -29,6 +31,9 @@ pub enum Command {
     /// What is governed, and how
     #[command(subcommand)]
     Gov(gov::Gov),
+    /// The human in the loop: what waits for a person, and the decision
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
     /// Verify, export and seal the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -55,7 +60,7 @@ pub enum Command {
 /// Who uses which commands: the headings of the help. A test keeps it complete.
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Run the gateway", &["up", "down", "agents"]),
-    ("Govern", &["gov"]),
+    ("Govern", &["gov", "approvals"]),
     ("Audit", &["audit"]),
     ("Build", &["chat", "run", "detect", "completions"]),
     ("Everyone", &["status", "logs", "signup", "login", "logout"]),

@@ -318,6 +318,10 @@ fn known(code: &str) -> Option<(Exit, &'static str)> {
         "email_taken" => Some((Exit::Failed, "sign in with `tappass login`")),
         "no_organisation" => Some((Exit::Failed, "make one with `tappass signup --email you@example.com`")),
         "org_id_needed" => Some((Exit::Usage, "name one with --org, or sign in with `tappass login`")),
+        "four_eyes" => Some((Exit::Denied, "ask somebody else who governs the organisation to decide it")),
+        "already_decided" => {
+            Some((Exit::Failed, "`tappass approvals list --state all` shows what became of it"))
+        }
         "unknown_pipeline" => Some((Exit::Usage, "`tappass gov pipelines` lists them")),
         _ => None,
     }

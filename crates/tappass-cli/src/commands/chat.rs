@@ -104,7 +104,12 @@ async fn refused(client: &Client, response: Response, format: Format, out: &mut 
     let [decision, step, reason] = ["decision", "blocked_by", "reason"].map(|f| safe::text(&cell(body, f)));
     let by = if step == "-" { String::new() } else { format!(" by {step}") };
     summary(body.get("tappass").unwrap_or(&Value::Null), out);
-    Err(CliError::failed(format!("{decision}{by}: {reason}")).into())
+    let mut error = CliError::failed(format!("{decision}{by}: {reason}"));
+    if let Some(id) = body.get("approval_id").and_then(Value::as_str) {
+        error = error
+            .mend(format!("somebody approves it with `tappass approvals approve {id}`; then send it again"));
+    }
+    Err(error.into())
 }
 
 async fn stream(response: Response, out: &mut Out) -> anyhow::Result<Exit> {

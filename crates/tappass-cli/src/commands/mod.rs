@@ -1,6 +1,7 @@
 //! The commands, one file a verb.
 
 pub mod agents;
+pub mod approvals;
 pub mod audit;
 pub mod chat;
 pub mod completions;
@@ -41,6 +42,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Login(login) => Box::pin(login.run(server, out)).await,
         Command::Logout => Box::pin(login::logout(server, out)).await,
         Command::Agents(agents) => Box::pin(agents.run(&connect(server, out)?, out)).await,
+        Command::Approvals(approvals) => Box::pin(approvals.run(&connect(server, out)?, out)).await,
         Command::Gov(gov) => Box::pin(gov.run(server, out)).await,
         Command::Logs(logs) => Box::pin(logs.run(&connect(server, out)?, out)).await,
         Command::Audit(audit) => Box::pin(audit.run(server, out)).await,

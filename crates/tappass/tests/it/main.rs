@@ -1,6 +1,7 @@
 //! The program from outside, as a user meets it: real processes, a real server, a fresh home each.
 
 mod agents;
+mod approvals;
 mod audit;
 mod canary;
 mod drain;

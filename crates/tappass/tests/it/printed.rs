@@ -41,12 +41,16 @@ fn a_hostile_name_moves_nothing() {
         json!({"seq": 1, "ts": HOSTILE, "event_type": "llm_call", "agent_id": HOSTILE, "model": HOSTILE});
     let lists = answering(&json!({"items": [agent, event], "next_cursor": null}));
     let one = answering(&agent);
-    let reads: [(&str, &[&str]); 5] = [
+    let question =
+        json!({"approval_id": "x", "agent_id": HOSTILE, "summary": HOSTILE, "request": {"a": HOSTILE}});
+    let question = answering(&question);
+    let reads: [(&str, &[&str]); 6] = [
         (&lists, &["agents", "list"]),
         (&lists, &["agents", "list", "--json"]),
         (&lists, &["logs"]),
         (&lists, &["logs", "--json"]),
         (&one, &["agents", "show", "x"]),
+        (&question, &["approvals", "show", "x"]),
     ];
     for (url, arguments) in reads {
         let printed =
