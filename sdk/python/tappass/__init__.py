@@ -9,8 +9,11 @@
 
 from ._version import __version__
 from .agent import Agent, AsyncAgent
+from .approvals import Approval
 from .completions import GovernedChunk, GovernedCompletion
 from .errors import (
+    ApprovalDenied,
+    ApprovalPending,
     ApprovalRequired,
     AuthenticationError,
     BudgetExceeded,
@@ -28,6 +31,9 @@ from .governance import CapabilityToken, Governance, StepTrace, WouldBlock, gove
 
 __all__ = [
     "Agent",
+    "Approval",
+    "ApprovalDenied",
+    "ApprovalPending",
     "ApprovalRequired",
     "AsyncAgent",
     "AuthenticationError",

@@ -9,10 +9,11 @@ from typing import Any
 import openai
 from typing_extensions import Self
 
+from .approvals import Sent, remembered
 from .completions import GOVERNED, AsyncGovernedChat, GovernedChat, typed
 from .errors import connection_errors, from_status
 from .settings import Settings, api_key as resolve_key
-from .streams import governed
+from .streams import governed, kept
 
 
 class Agent(openai.OpenAI):
@@ -62,8 +63,9 @@ class Agent(openai.OpenAI):
     def request(self, cast_to: Any, options: Any, **rest: Any) -> Any:
         """Sends one request; every method of the client ends here."""
         rest["stream_cls"] = governed(rest.get("stream_cls"))
-        with connection_errors():
-            return super().request(cast_to, options, **rest)
+        sent = Sent(self, cast_to, options, rest)
+        with connection_errors(), remembered(sent):
+            return kept(super().request(cast_to, options, **rest), sent)
 
     def _process_response_data(self, *, data: object, cast_to: Any, response: Any) -> Any:
         cast_to = GOVERNED.get(cast_to, cast_to)
@@ -115,8 +117,9 @@ class AsyncAgent(openai.AsyncOpenAI):
     async def request(self, cast_to: Any, options: Any, **rest: Any) -> Any:
         """Sends one request; every method of the client ends here."""
         rest["stream_cls"] = governed(rest.get("stream_cls"))
-        with connection_errors():
-            return await super().request(cast_to, options, **rest)
+        sent = Sent(self, cast_to, options, rest)
+        with connection_errors(), remembered(sent):
+            return kept(await super().request(cast_to, options, **rest), sent)
 
     def _process_response_data(self, *, data: object, cast_to: Any, response: Any) -> Any:
         cast_to = GOVERNED.get(cast_to, cast_to)

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openai
 
 from .governance import Governance, read
+
+if TYPE_CHECKING:
+    from .approvals import Approval, Sent
 
 
 class TapPassError(Exception):
@@ -73,17 +76,74 @@ class BudgetExceeded(PolicyBlockError):
 
 
 class ApprovalRequired(GovernanceError):
-    """A person has to approve the call first."""
+    """A person has to approve the call first. :meth:`wait`, then :meth:`resume`.
 
+    The approval is for this very call of this agent, once, until it expires.
+    """
+
+    approval_id: str | None
     approval_url: str | None
+    """Where a person decides."""
     resume_token: str | None
     expires_at: str | None
+    sent: Sent | None = None
+    """The call, where an ``Agent`` or ``AsyncAgent`` made it."""
 
     def __init__(self, answer: Mapping[str, Any], *, response: Any) -> None:
         super().__init__(answer, response=response)
+        self.approval_id = _text(answer, "approval_id")
         self.approval_url = _text(answer, "approval_url")
         self.resume_token = _text(answer, "resume_token")
         self.expires_at = _text(answer, "expires_at")
+
+    def wait(self, timeout: float | None = None) -> Approval:
+        """Returns when a person has approved the call; ``timeout`` in seconds, ``None`` until it expires.
+
+        Raises :class:`ApprovalDenied` for anything else than an approval, and :class:`ApprovalPending` when
+        ``timeout`` is over.
+        """
+        return self._call().wait(self._id(), timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> Approval:
+        """:meth:`wait`, of an ``AsyncAgent``."""
+        return await self._call().wait_async(self._id(), timeout)
+
+    def resume(self) -> Any:
+        """Sends the identical call once more and returns its answer, of the same type, streamed if it was."""
+        return self._call().resume(self.resume_token or self._id())
+
+    async def resume_async(self) -> Any:
+        """:meth:`resume`, of an ``AsyncAgent``."""
+        return await self._call().resume_async(self.resume_token or self._id())
+
+    def _call(self) -> Sent:
+        if self.sent is None:
+            raise ConfigurationError(
+                "Only a call that an Agent or AsyncAgent made can be waited for and resumed."
+            )
+        return self.sent
+
+    def _id(self) -> str:
+        if not self.approval_id:
+            raise ConfigurationError(
+                "The gateway did not say which approval to wait for; is it an older one?"
+            )
+        return self.approval_id
+
+
+class ApprovalDenied(TapPassError):
+    """The call was not approved: somebody said no, or nobody said yes in time."""
+
+    approval: Approval
+
+    def __init__(self, approval: Approval) -> None:
+        self.approval = approval
+        why = f": {approval.reason}" if approval.reason else ""
+        super().__init__(f"The call was not approved ({approval.state}){why}.")
+
+
+class ApprovalPending(TapPassError, TimeoutError):
+    """Nobody has decided in the time that ``wait`` was given. It can be waited for again."""
 
 
 class AuthenticationError(TapPassError, openai.AuthenticationError):
