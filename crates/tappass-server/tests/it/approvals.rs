@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tappass_server::{Config, Storage};
+use tappass_server::{App, Config, Gateway, Storage};
 use tappass_testkit::{ManualClock, Reply, TempPostgres};
 
 use crate::{
@@ -446,4 +446,24 @@ async fn two_at_once_decide_once_and_run_once() {
     let database_url = Some(server.database().await.expect("a database"));
     let postgres = Config { storage: Storage::Postgres, database_url, ..config() };
     race(needing(Scripted::of(setup(postgres), &[]).await, when).await).await;
+}
+
+#[tokio::test]
+async fn what_one_replica_is_told_the_other_knows() {
+    let server = TempPostgres::start().await.expect("PostgreSQL");
+    let database_url = Some(server.database().await.expect("a database"));
+    let postgres = Config { storage: Storage::Postgres, database_url, ..config() };
+    let when = json!([{"classification": "CONFIDENTIAL"}]);
+    let s = needing(Scripted::of(setup(postgres.clone()), &[]).await, when).await;
+    let other = Gateway::new(Box::pin(App::open(setup(postgres))).await.expect("opens").0);
+    let id = waits(&call(&s, "send it").await);
+    let uri = format!("/admin/approvals/{id}");
+    let shown = ask(&other, &s.admin, Method::GET, &uri, Value::Null).await.json();
+    assert_eq!(shown["request"]["messages"][0]["content"], format!("{LEVEL}: send it"));
+    let rest = format!("/{id}/wait?timeout_seconds=60");
+    let (decide, yes) = (format!("{uri}/decide"), json!({"decision": "approve"}));
+    let deciding = ask(&other, &s.admin, Method::POST, &decide, yes);
+    let (told, decided) = tokio::join!(mine(&s, Method::GET, &rest), deciding);
+    assert_eq!((decided.status.as_u16(), &told.json()["state"]), (200, &json!("approved")));
+    assert_eq!(call(&s, "send it").await.status, 200);
 }

@@ -219,7 +219,15 @@ async fn lists_and_exports_hold_ones_own_only() {
             Answer { status: parts.status, headers: parts.headers, text }
         }
     };
-    for uri in ["/agents", "/pipelines", "/audit", "/audit/export", "/audit/verify", "/admin/status"] {
+    for uri in [
+        "/agents",
+        "/pipelines",
+        "/audit",
+        "/audit/export",
+        "/audit/verify",
+        "/admin/status",
+        "/admin/approvals",
+    ] {
         let answer = read(uri).await;
         assert_eq!(answer.status, 200, "{uri}");
         for secret in [&foreign.agent_id, &foreign.agent_uuid, &foreign.pipeline, &world.ours.org_id] {

@@ -214,6 +214,26 @@ async fn refused(gateway: &Gateway, canaries: &mut Canaries, key: &str) {
     assert_eq!(canaries.send(gateway.request(Method::GET, &path).bearer_auth(&gateway.admin)).await, 400);
 }
 
+/// Calls and tool calls that wait for a person: what was asked is kept, and sealed.
+async fn questions(gateway: &Gateway, canaries: &mut Canaries) {
+    let key = gateway.agent("asks", "enforce").await;
+    let pipeline =
+        json!({"preset": "starter", "overrides": {"require_approval": {"when": [{"tool": "lookup"}]}}});
+    gateway.ask(Method::PUT, "/pipelines/asking", pipeline).await;
+    gateway.ask(Method::PUT, "/agents/asks/pipeline", json!({"pipeline": "asking"})).await;
+    let call = full_call(gateway, &key, canaries, &json!({"model": "builtin/echo"}));
+    assert_eq!(canaries.send(call).await, 403, "its history has a call that nobody approved");
+    let arguments = json!({"q": canaries.plant("arguments that wait")});
+    let tools = json!([{"type": "function", "function": {"name": "lookup", "parameters": {}}}]);
+    let call = gateway.chat(&key, &format!("call lookup {arguments}"), &json!({"tools": tools}));
+    assert_eq!(canaries.send(call).await, 403);
+    let list = gateway.ask(Method::GET, "/admin/approvals", Value::Null).await;
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(2), "{list}");
+    let path = format!("/admin/approvals/{}", list["items"][0]["approval_id"].as_str().expect("an id"));
+    let whole = gateway.ask(Method::GET, &path, Value::Null).await.to_string();
+    assert!(canaries.found(whole.as_bytes()).iter().any(|(place, _)| *place == "arguments that wait"));
+}
+
 /// Passwords: right, wrong, refused.
 async fn accounts(gateway: &Gateway, canaries: &mut Canaries) {
     let account =
@@ -283,6 +303,7 @@ async fn no_word_of_any_input_is_kept_or_told() {
         calls(&gateway, &provider, &mut canaries, &key).await;
         refused(&gateway, &mut canaries, &key).await;
     }
+    questions(&gateway, &mut canaries).await;
     accounts(&gateway, &mut canaries).await;
     // The words did arrive where they belong.
     let prompts = canaries.planted.iter().filter(|(place, _)| *place == "prompt");

@@ -40,7 +40,7 @@ const SUMMARY: usize = 200;
 /// model says instead when it is asked again: other arguments need another approval. Amounts in other words than
 /// numbers are not compared: a value that is no number waits. The text of a streamed answer goes out before its tool
 /// calls are judged. All other steps hold for an approved call as for any other; where one of them refuses it before it
-/// has left, the approval stays unused.
+/// has left, the approval stays unused. A call whose provider fails has used it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequireApproval {
