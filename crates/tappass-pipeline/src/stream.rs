@@ -128,7 +128,10 @@ impl StreamGuard {
                 }
             }
         }
-        if !ended.is_empty() || self.holds_all || self.must_wait(&chunk) {
+        // A call in the older form comes as the end of its choice does: all that follows waits with it.
+        let calls = self.holds_tools
+            && choices(&chunk).any(|(_, choice)| choice["delta"]["function_call"].is_object());
+        if !ended.is_empty() || calls || self.holds_all || self.must_wait(&chunk) {
             // All of its choices wait from here on: a later piece must not overtake this one.
             self.waiting.extend(choices(&chunk).map(|(index, _)| index));
             self.tail.push(chunk);

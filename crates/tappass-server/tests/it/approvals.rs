@@ -467,3 +467,33 @@ async fn what_one_replica_is_told_the_other_knows() {
     assert_eq!((decided.status.as_u16(), &told.json()["state"]), (200, &json!("approved")));
     assert_eq!(call(&s, "send it").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_call_in_the_older_form_waits_too() {
+    let s = needing(Scripted::new(&[]).await, json!([{"tool": "pay"}])).await;
+    let call = json!({"name": "pay", "arguments": "{\"eur\": 5000}"});
+    let whole = Reply::answer(json!({"id": "x", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": null, "function_call": call}, "finish_reason": "function_call"}]}));
+    let chunk = |delta: Value, reason: Value| {
+        json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+    };
+    let pieces = vec![
+        chunk(json!({"role": "assistant", "function_call": {"name": "pay", "arguments": ""}}), Value::Null),
+        chunk(json!({"function_call": {"arguments": "{\"eur\": "}}), Value::Null),
+        chunk(json!({"function_call": {"arguments": "5000}"}}), Value::Null),
+        chunk(json!({}), json!("function_call")),
+    ];
+    for (stream, reply) in [(false, whole), (true, Reply::stream(pieces, Duration::ZERO))] {
+        let body = json!({"model": "gpt-4o", "stream": stream, "messages": [{"role": "user", "content": "Pay the bill"}],
+            "functions": [{"name": "pay", "parameters": {"type": "object"}}]});
+        s.provider.push(reply.clone());
+        let held = ask(&s.gateway, &s.key, Method::POST, "/v1/chat/completions", body.clone()).await;
+        assert!(!held.text.contains("5000") && held.text.contains("approval_id"), "{}", held.text);
+        let list = admin(&s, Method::GET, "/admin/approvals?state=pending", Value::Null).await;
+        approve(&s, list["items"][0]["approval_id"].as_str().expect("an id")).await;
+        s.provider.push(reply);
+        let done = ask(&s.gateway, &s.key, Method::POST, "/v1/chat/completions", body).await;
+        assert!(done.status == 200 && done.text.contains("5000"), "{}", done.text);
+    }
+}

@@ -8,12 +8,17 @@ use tappass_model::{Answer, Segment, ToolCall, Usage};
 use super::answer::read_usage;
 use super::stream::{Channel, ChannelKind, array, deltas, index_of};
 
+/// The place of a `function_call` among a choice's calls: after all that have an index.
+const OLD: u64 = u64::MAX;
+
 /// Folds chunks into an [`Answer`]. However the provider cut its answer into chunks, the result has the segments,
 /// tool calls, usage and model that [`super::read_answer`] reads from the same answer sent whole; its body is null.
 #[derive(Debug, Clone, Default)]
 pub struct Accumulator {
     texts: BTreeMap<Channel, String>,
     calls: BTreeMap<(u64, u64), (String, String)>,
+    /// Arguments of calls in the older form, by choice; their names stand in `calls` under [`OLD`].
+    old: BTreeMap<u64, String>,
     finish: BTreeMap<u64, String>,
     usage: Usage,
     model: String,
@@ -38,6 +43,13 @@ impl Accumulator {
                         said.clone_into(known);
                     }
                 }
+            }
+            let old = &choice["delta"]["function_call"];
+            if let Some(name) = old["name"].as_str() {
+                self.calls.entry((index, OLD)).or_default().1.push_str(name);
+            }
+            if let Some(piece) = old["arguments"].as_str() {
+                self.old.entry(index).or_default().push_str(piece);
             }
         }
         if chunk["usage"].is_object() {
@@ -77,9 +89,13 @@ impl Accumulator {
         let tool_calls = self.calls.iter().map(|((choice, index), (id, name))| ToolCall {
             id: id.clone(),
             name: name.clone(),
-            arguments: self
-                .text(&Channel { choice: *choice, kind: ChannelKind::ToolArguments(*index) })
-                .to_owned(),
+            arguments: match *index {
+                OLD => self.old.get(choice).cloned().unwrap_or_default(),
+                index => {
+                    let kind = ChannelKind::ToolArguments(index);
+                    self.text(&Channel { choice: *choice, kind }).to_owned()
+                }
+            },
         });
         Answer {
             segments: segments.collect(),
@@ -122,6 +138,24 @@ mod tests {
 
     fn chunk(choice: usize, delta: &Value) -> Value {
         json!({"model": "m", "choices": [{"index": choice, "delta": delta, "finish_reason": null}]})
+    }
+
+    #[test]
+    fn a_call_in_the_older_form_is_a_tool_call() {
+        let mut folded = Accumulator::default();
+        for delta in [
+            json!({"role": "assistant", "function_call": {"name": "pay", "arguments": ""}}),
+            json!({"function_call": {"arguments": "{\"eur\""}}),
+            json!({"function_call": {"arguments": ": 5}"}}),
+        ] {
+            folded.push(&chunk(0, &delta));
+        }
+        let call = json!({"name": "pay", "arguments": "{\"eur\": 5}"});
+        let whole = read_answer(&json!({"model": "m", "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": null, "function_call": call}}]}));
+        assert_eq!(whole.tool_calls[0].name, "pay");
+        assert_eq!(whole.tool_calls[0].arguments, "{\"eur\": 5}");
+        assert_eq!(folded.answer().tool_calls, whole.tool_calls);
     }
 
     proptest! {

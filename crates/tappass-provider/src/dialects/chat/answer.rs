@@ -122,6 +122,12 @@ fn read_tool_calls(message: &Value, into: &mut Vec<ToolCall>) {
             arguments: text(&body[field]),
         });
     }
+    // The older form of the same, which a request with `functions` gets.
+    let old = &message["function_call"];
+    if old["name"].is_string() {
+        let (name, arguments) = (text(&old["name"]), text(&old["arguments"]));
+        into.push(ToolCall { id: String::new(), name, arguments });
+    }
 }
 
 /// Reads a `usage` object; zeros where there is none.
