@@ -15,6 +15,10 @@ use crate::{AgentCaller, Classification, Flags, Match, Memory, Mode, Scope, Segm
 pub enum Dialect {
     /// OpenAI's `POST /v1/chat/completions`.
     OpenAiChat,
+    /// Anthropic's `POST /v1/messages`.
+    AnthropicMessages,
+    /// Anthropic's `POST /v1/messages/count_tokens`.
+    AnthropicTokens,
 }
 
 /// Which conversation a call belongs to.
@@ -73,6 +77,9 @@ pub struct ModelRequest {
     pub tools: Vec<String>,
     /// How many messages the conversation has.
     pub messages: usize,
+    /// The place of the first part whose kind this version does not know. Its texts are read all the same; what
+    /// the provider does with it is not known.
+    pub unknown: Option<String>,
 }
 
 /// An answer that is complete, or as much of it as came.
@@ -92,6 +99,8 @@ pub struct Answer {
     pub provider: String,
     /// The model that the provider says answered.
     pub model: String,
+    /// The first part whose kind this version does not know.
+    pub unknown: Option<String>,
 }
 
 /// One governed call. Steps read it; only the runner changes it.

@@ -148,7 +148,7 @@ pub struct Seen {
 #[must_use]
 pub fn of_request(call: &Call) -> String {
     let x = &call.exchange;
-    bound(call, &json!({"flags": x.flags, "request": x.request.body}))
+    bound(call, &json!({"dialect": x.request.dialect, "flags": x.flags, "request": x.request.body}))
 }
 
 /// The same for a tool call: the tool and its canonical arguments.

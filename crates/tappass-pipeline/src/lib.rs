@@ -19,6 +19,7 @@ pub mod prices;
 pub mod registry;
 pub mod remember;
 pub mod runner;
+mod sealed;
 pub mod spending;
 pub mod step;
 pub mod steps;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value;
 use tappass_detect::placeholder;
 use tappass_model::{Finding, Segment};
-use tappass_provider::dialects::chat;
+use tappass_provider::dialects::place;
 
 use crate::{steps::is_json, tokens::Restorer};
 
@@ -25,19 +25,19 @@ pub fn apply(body: &mut Value, segments: &[Segment], findings: &[Finding]) -> us
             continue;
         }
         sort(&mut spans);
-        if chat::set_text(body, &segment.pointer, masked(&segment.text, &spans)) {
+        if place::set_text(body, &segment.pointer, masked(&segment.text, &spans)) {
             changed += 1;
         }
     }
     changed
 }
 
-/// Puts values back for their tokens, in every text of an answer.
-pub fn restore(body: &mut Value, segments: &[Segment], restorer: &Restorer) {
-    for Segment { pointer, .. } in segments {
-        let text = chat::get_text(body, pointer).and_then(|t| restorer.whole(t, is_json(pointer)));
+/// Puts values back for their tokens, in every text of an answer that `may` be changed.
+pub fn restore(body: &mut Value, segments: &[Segment], restorer: &Restorer, may: impl Fn(&Segment) -> bool) {
+    for Segment { pointer, .. } in segments.iter().filter(|segment| may(segment)) {
+        let text = place::get_text(body, pointer).and_then(|t| restorer.whole(&t, is_json(pointer)));
         if let Some(text) = text {
-            chat::set_text(body, pointer, text);
+            place::set_text(body, pointer, text);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Images, sound and files in a request: where they are, what they say they are, and their bytes.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a medium is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,10 @@ fn walk<'a>(value: &'a Value, found: &mut Vec<Medium<'a>>) {
                         }));
                     }
                     "file" if value.is_object() => found.extend(from_file(value)),
+                    "source" if value["type"].is_string() => from_source(object, value, found),
+                    "file_id" if object.get("type").is_some_and(|kind| kind == "container_upload") => {
+                        found.push(Medium { kind: Kind::File, stated: String::new(), source: Source::Id });
+                    }
                     _ => walk(value, found),
                 }
             }
@@ -91,6 +95,27 @@ fn walk<'a>(value: &'a Value, found: &mut Vec<Medium<'a>>) {
         // Where no part of the dialect says so, a data URL is a medium all the same.
         Value::String(text) if is_base64_url(text) => found.push(from_url(text, Kind::File)),
         _ => {}
+    }
+}
+
+/// The source of a content block of the messages dialect: base64, an address, the id of a file, or text.
+fn from_source<'a>(block: &Map<String, Value>, source: &'a Value, found: &mut Vec<Medium<'a>>) {
+    let picture = block.get("type").is_some_and(|kind| kind == "image");
+    let kind = if picture { Kind::Image } else { Kind::File };
+    let text = |key: &str| source[key].as_str();
+    match text("type").unwrap_or_default() {
+        "base64" => found.extend(text("data").map(|data| {
+            let stated = text("media_type").unwrap_or_default().trim().to_ascii_lowercase();
+            let kind = match stated.split('/').next() {
+                Some("image") => Kind::Image,
+                Some("audio") => Kind::Audio,
+                _ => kind,
+            };
+            Medium { kind, stated, source: Source::Inline(data) }
+        })),
+        "url" => found.extend(text("url").map(|url| from_url(url, kind))),
+        "file" => found.push(Medium { kind, stated: String::new(), source: Source::Id }),
+        _ => walk(source, found),
     }
 }
 
@@ -194,6 +219,27 @@ mod tests {
                 (Kind::File, "application/pdf".into(), Some(1)),
                 (Kind::File, String::new(), None),
                 (Kind::File, "application/zip".into(), Some(3)),
+            ]
+        );
+        let body = json!({"messages": [{"role": "user", "content": [
+            {"type": "image", "source": {"type": "base64", "media_type": "image/PNG", "data": "AAAA"}},
+            {"type": "document", "source": {"type": "url", "url": "https://x.io/a.pdf"}},
+            {"type": "image", "source": {"type": "file", "file_id": "f-1"}},
+            {"type": "container_upload", "file_id": "f-2"},
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
+            {"type": "tool_result", "tool_use_id": "t", "content": [
+                {"type": "document", "source": {"type": "content", "content": [
+                    {"type": "image", "source": {"type": "url", "url": "https://x.io/b.png"}}]}}]}]}]});
+        let seen: Vec<(Kind, bool)> =
+            media(&body).iter().map(|m| (m.kind, matches!(m.source, Source::Inline(_)))).collect();
+        assert_eq!(
+            seen,
+            [
+                (Kind::Image, true),
+                (Kind::File, false),
+                (Kind::Image, false),
+                (Kind::File, false),
+                (Kind::Image, false)
             ]
         );
         assert!(media(&json!({"messages": [{"content": "data: a word, no medium"}]})).is_empty());

@@ -13,11 +13,11 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use tappass_detect::{Allowlist, Scanner};
 use tappass_model::{
-    Action, Answer, Change, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Outcome,
-    Scope, Segment,
+    Action, Answer, Change, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Origin,
+    Outcome, Scope, Segment,
 };
 use tappass_policy::{Embedded, Engine};
-use tappass_provider::{ProviderError, ProviderReply, Providers, dialects::chat};
+use tappass_provider::{ProviderError, ProviderReply, Providers, dialects};
 use tappass_store::{Approval, Hold, SharedState};
 use uuid::Uuid;
 
@@ -92,6 +92,8 @@ pub struct Call {
     pub approved: Vec<Uuid>,
     /// The request as it came, where its answer may need an approval.
     pub(crate) seen: Option<Arc<Seen>>,
+    /// Headers of the caller that its dialect passes on.
+    pub passed: Vec<(&'static str, String)>,
     /// What its steps ask to remember, until [`Call::settle`].
     pub(crate) changes: Vec<(Scope, Change)>,
     /// Tools to take out of the request when its phase ends, each with the step that says so.
@@ -127,6 +129,7 @@ impl Call {
             asked: Vec::new(),
             approved: Vec::new(),
             seen: None,
+            passed: Vec::new(),
             changes: Vec::new(),
             removals: Vec::new(),
             offered: None,
@@ -150,6 +153,7 @@ impl Call {
         let asked = self.trace.policies.len();
         self.ask_before(first).await?;
         let redacted = self.redacted(first, asked);
+        self.refuse_sealed(&redacted)?;
         if !redacted.is_empty() {
             self.keep_definitions();
             let request = &mut self.exchange.request;
@@ -187,20 +191,24 @@ impl Call {
         let first = self.trace.findings.len();
         let looked = self.look_again();
         let ran = self.run(self.pipeline.examine()).await;
-        looked.and(ran)?;
+        let read = self.read_all();
+        looked.and(ran).and(read)?;
         let asked = self.trace.policies.len();
         self.ask_after(first).await?;
         self.ask_people().await?;
         let redacted = self.redacted(first, asked);
+        self.refuse_sealed(&redacted)?;
         if !redacted.is_empty()
             && let Some(answer) = &mut self.exchange.answer
         {
             mask::apply(&mut answer.body, &answer.segments, &redacted);
         }
+        let seals = self.shape().seals_reasoning();
         if let Some(restorer) = self.restorer()
             && let Some(answer) = &mut self.exchange.answer
         {
-            mask::restore(&mut answer.body, &answer.segments, &restorer);
+            let may = |segment: &Segment| !seals || segment.origin != Origin::Reasoning;
+            mask::restore(&mut answer.body, &answer.segments, &restorer, may);
         }
         Ok(())
     }
@@ -280,14 +288,15 @@ impl Call {
             Some(kept) => {
                 kept.iter().map(|(name, tool)| (name.as_str(), tool)).filter(|(n, _)| leaves(n)).collect()
             }
-            None => chat::definitions(&request.body).collect(),
+            None => dialects::definitions(&request.body).collect(),
         }
     }
 
     fn keep_definitions(&mut self) {
         let request = &self.exchange.request;
         if !request.tools.is_empty() {
-            let all = chat::definitions(&request.body).map(|(name, tool)| (name.to_owned(), tool.clone()));
+            let all =
+                dialects::definitions(&request.body).map(|(name, tool)| (name.to_owned(), tool.clone()));
             self.offered = Some(all.collect());
         }
     }
@@ -302,13 +311,14 @@ impl Call {
         let request = &mut self.exchange.request;
         // What no longer leaves has no hits for the steps to come.
         for (index, segment) in request.segments.iter().enumerate() {
-            if chat::definition_at(&request.body, &segment.pointer)
+            if dialects::definition_at(&request.body, &segment.pointer)
                 .is_some_and(|tool| gone.iter().any(|g| g == tool))
             {
                 self.exchange.matches[index].clear();
             }
         }
-        chat::remove_tools(&mut request.body, &|tool| gone.iter().any(|g| g == tool));
+        let shape = dialects::of(request.dialect);
+        shape.remove_tools(&mut request.body, &|tool| gone.iter().any(|g| g == tool));
         request.tools.retain(|tool| !gone.contains(tool));
     }
 

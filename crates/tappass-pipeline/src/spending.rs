@@ -42,10 +42,7 @@ impl Call {
     #[must_use]
     pub fn estimate(&self) -> (Usage, f64) {
         let request = &self.exchange.request;
-        let number = |key: &str| request.body[key].as_u64();
-        let answer =
-            number("max_completion_tokens").or_else(|| number("max_tokens")).unwrap_or(ANSWER_TOKENS);
-        let completion_tokens = answer.saturating_mul(number("n").unwrap_or(1).max(1));
+        let completion_tokens = self.shape().ceiling(&request.body, ANSWER_TOKENS);
         let usage = Usage { prompt_tokens: self.prompt_tokens(), completion_tokens };
         let resolved = self.services.providers.resolve(&request.model);
         let provider = resolved.as_ref().map_or("", |(provider, _)| provider.id());

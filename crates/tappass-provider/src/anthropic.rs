@@ -1,4 +1,5 @@
-//! Anthropic's messages API for callers of the chat dialect: each request translated there, each answer back.
+//! Anthropic's messages API: for callers of its own dialect as they wrote it, for callers of the chat dialect each
+//! request translated there, each answer back.
 //!
 //! What the API cannot do is refused by name, not left out. Two things are lost: an earlier answer's
 //! `reasoning_content` (the API takes its own reasoning back only with a signature that the chat dialect has no
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::stream as futures;
 use http::{HeaderName, StatusCode};
-use tappass_model::{Clock, SystemClock};
+use serde_json::Value;
+use tappass_model::{Clock, Dialect, SystemClock};
 
 use crate::{
     EventStream, Provider, ProviderCall, ProviderError, ProviderReply,
-    http::{Events, HttpConfig, Upstream},
+    dialects::messages::status_of,
+    http::{Events, HttpConfig, Incoming, Upstream},
     router::ProviderConfigError,
 };
 
@@ -48,6 +51,48 @@ impl Anthropic {
     pub fn host(&self) -> String {
         self.upstream.host()
     }
+
+    /// Makes a call in the API's own dialect: the caller's body, as it is.
+    async fn native(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
+        let headers = call.headers();
+        let mut body = call.body;
+        body["model"] = call.model.into();
+        take_our_metadata(&mut body);
+        if call.dialect == Dialect::AnthropicTokens {
+            let incoming = self.upstream.post("v1/messages/count_tokens", &headers, &body, false).await?;
+            let count = incoming.json().await?;
+            if !count["input_tokens"].is_u64() {
+                return Err(self.upstream.garbled("a count without tokens"));
+            }
+            return Ok(ProviderReply::Whole(count));
+        }
+        let incoming = self.upstream.post("v1/messages", &headers, &body, call.stream).await?;
+        if call.stream {
+            let reader = Own { events: incoming.events(), upstream: Arc::clone(&self.upstream) };
+            return Ok(ProviderReply::Stream(events(reader)));
+        }
+        Ok(ProviderReply::Whole(self.message(incoming).await?))
+    }
+
+    async fn message(&self, incoming: Incoming) -> Result<Value, ProviderError> {
+        let message = incoming.json().await?;
+        if message["content"].is_array() {
+            Ok(message)
+        } else {
+            Err(self.upstream.garbled("an answer without content"))
+        }
+    }
+}
+
+/// `metadata.session_id` is for the gateway; the API takes no field of `metadata` that it does not know.
+fn take_our_metadata(body: &mut Value) {
+    let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    if metadata.shift_remove("session_id").is_some()
+        && metadata.is_empty()
+        && let Some(body) = body.as_object_mut()
+    {
+        body.shift_remove("metadata");
+    }
 }
 
 #[async_trait]
@@ -56,21 +101,24 @@ impl Provider for Anthropic {
         self.upstream.provider()
     }
 
+    fn speaks(&self, _: Dialect) -> bool {
+        true
+    }
+
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
+        if call.dialect != Dialect::OpenAiChat {
+            return self.native(call).await;
+        }
         let body = request::translate(&call.body, &call.model, call.stream)
             .map_err(|feature| ProviderError::Unsupported { provider: "anthropic".to_owned(), feature })?;
-        let incoming =
-            self.upstream.post("v1/messages", call.traceparent.as_deref(), &body, call.stream).await?;
+        let incoming = self.upstream.post("v1/messages", &call.headers(), &body, call.stream).await?;
         let created = SystemClock.now().as_second();
         if call.stream {
             let state = stream::Translation::new(created);
             let reader = Reader { events: incoming.events(), upstream: Arc::clone(&self.upstream), state };
             return Ok(ProviderReply::Stream(chunks(reader)));
         }
-        let message = incoming.json().await?;
-        if !message["content"].is_array() {
-            return Err(self.upstream.garbled("an answer without content"));
-        }
+        let message = self.message(incoming).await?;
         Ok(ProviderReply::Whole(answer::translate(&message, created)))
     }
 
@@ -93,10 +141,7 @@ fn chunks(reader: Reader) -> EventStream {
             let Some(event) = reader.events.next().await? else { return Err(reader.events.cut_off()) };
             let body = reader.events.json(&event)?;
             match body["type"].as_str() {
-                Some("error") => {
-                    let status = status_of(body["error"]["type"].as_str().unwrap_or_default());
-                    return Err(reader.upstream.upstream_error(status, &body, None));
-                }
+                Some("error") => return Err(told(&reader.upstream, &body)),
                 Some("message_stop") => {
                     let last = reader.state.usage_chunk();
                     reader.events.finish().await;
@@ -111,17 +156,32 @@ fn chunks(reader: Reader) -> EventStream {
     }))
 }
 
-/// The status that an error of this type would have had outside a stream.
-fn status_of(kind: &str) -> StatusCode {
-    let code = match kind {
-        "invalid_request_error" => 400,
-        "authentication_error" => 401,
-        "permission_error" => 403,
-        "not_found_error" => 404,
-        "request_too_large" => 413,
-        "rate_limit_error" => 429,
-        "overloaded_error" => 529,
-        _ => 500,
-    };
-    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+/// A stream in the API's own dialect in progress.
+struct Own {
+    events: Events,
+    upstream: Arc<Upstream>,
+}
+
+fn events(reader: Own) -> EventStream {
+    Box::pin(futures::try_unfold(Some(reader), |reader| async move {
+        let Some(mut reader) = reader else { return Ok(None) };
+        let Some(event) = reader.events.next().await? else { return Err(reader.events.cut_off()) };
+        let body = reader.events.json(&event)?;
+        match body["type"].as_str() {
+            Some("error") => Err(told(&reader.upstream, &body)),
+            Some("message_stop") => {
+                reader.events.finish().await;
+                Ok(Some((body, None)))
+            }
+            Some(_) => Ok(Some((body, Some(reader)))),
+            None => Err(reader.upstream.garbled("an event without a type")),
+        }
+    }))
+}
+
+/// The error that an event tells.
+fn told(upstream: &Upstream, body: &Value) -> ProviderError {
+    let status = status_of(body["error"]["type"].as_str().unwrap_or_default());
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    upstream.upstream_error(status, body, None)
 }

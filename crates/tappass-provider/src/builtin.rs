@@ -16,7 +16,9 @@ use async_trait::async_trait;
 use futures_util::stream;
 use serde_json::{Value, json};
 
-use crate::{Provider, ProviderCall, ProviderError, ProviderReply};
+use tappass_model::Dialect;
+
+use crate::{Provider, ProviderCall, ProviderError, ProviderReply, dialects::messages::to_chat};
 
 /// The model's name in answers.
 pub const MODEL: &str = "builtin";
@@ -32,7 +34,17 @@ impl Provider for Builtin {
         "builtin"
     }
 
+    fn speaks(&self, dialect: Dialect) -> bool {
+        matches!(dialect, Dialect::OpenAiChat | Dialect::AnthropicTokens)
+    }
+
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
+        if call.dialect == Dialect::AnthropicTokens {
+            let unsupported =
+                |feature| ProviderError::Unsupported { provider: "builtin".to_owned(), feature };
+            let chat = to_chat(&call.body).map_err(unsupported)?;
+            return Ok(ProviderReply::Whole(json!({"input_tokens": Reply::to(&chat).prompt_tokens})));
+        }
         for feature in ["logprobs", "audio"] {
             if !matches!(call.body.get(feature), None | Some(Value::Null | Value::Bool(false))) {
                 return Err(ProviderError::Unsupported {

@@ -165,7 +165,7 @@ impl Upstream {
     pub async fn post(
         &self,
         path: &str,
-        traceparent: Option<&str>,
+        headers: &[(&'static str, String)],
         body: &Value,
         stream: bool,
     ) -> Result<Incoming, ProviderError> {
@@ -175,8 +175,10 @@ impl Upstream {
             .map_err(|_| self.garbled("a request that cannot be written"))?;
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let mut request = self.request(Method::POST, path, accept, text.into())?;
-        if let Some(trace) = traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
-            request.headers_mut().insert("traceparent", trace);
+        for (name, value) in headers {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                request.headers_mut().insert(*name, value);
+            }
         }
         self.fetch(request, stream).await
     }

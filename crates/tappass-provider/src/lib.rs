@@ -10,6 +10,8 @@ pub mod provider;
 pub mod region;
 pub mod router;
 pub mod sse;
+mod translate;
 
 pub use provider::{EventStream, Provider, ProviderCall, ProviderError, ProviderReply, Timeout};
 pub use router::{ProviderConfigError, ProviderInfo, Providers};
+pub use translate::send;

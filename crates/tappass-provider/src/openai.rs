@@ -59,6 +59,7 @@ pub async fn chat(
     path: &str,
     call: ProviderCall,
 ) -> Result<ProviderReply, ProviderError> {
+    let headers = call.headers();
     let mut body = call.body;
     body["model"] = call.model.into();
     if call.stream {
@@ -69,7 +70,7 @@ pub async fn chat(
         }
         body["stream_options"]["include_usage"] = true.into();
     }
-    let incoming = upstream.post(path, call.traceparent.as_deref(), &body, call.stream).await?;
+    let incoming = upstream.post(path, &headers, &body, call.stream).await?;
     if !call.stream {
         let answer = incoming.json().await?;
         // Some servers of this dialect tell errors with a 200.

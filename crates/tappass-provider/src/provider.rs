@@ -19,9 +19,21 @@ pub struct ProviderCall {
     pub body: Value,
     /// W3C trace context to pass on.
     pub traceparent: Option<String>,
+    /// Headers of the caller that its dialect passes on, to a provider that speaks it.
+    pub passed: Vec<(&'static str, String)>,
 }
 
-/// A stream of events in the caller's dialect, each a JSON body (a chat chunk). It ends by ending; no `[DONE]`.
+impl ProviderCall {
+    /// The headers that go with it.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let trace = self.traceparent.iter().map(|trace| ("traceparent", trace.clone()));
+        self.passed.iter().cloned().chain(trace).collect()
+    }
+}
+
+/// A stream of events in the caller's dialect, each a JSON body (a chat chunk, an event of a message). It ends by
+/// ending; no `[DONE]`.
 /// Dropping it cancels the provider's call.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<Value, ProviderError>> + Send>>;
 
@@ -118,6 +130,11 @@ impl ProviderError {
 pub trait Provider: Send + Sync {
     /// Its id, which is also its routing prefix: `openai`, `anthropic`, `azure`, `builtin`.
     fn id(&self) -> &str;
+
+    /// Whether it takes calls in this dialect. All take the chat dialect; [`crate::send`] goes by way of it.
+    fn speaks(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::OpenAiChat
+    }
 
     /// Makes the call.
     ///

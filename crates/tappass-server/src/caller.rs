@@ -46,9 +46,9 @@ impl App {
     /// for nobody known; whether the key is unknown, revoked or expired is not told.
     ///
     /// # Errors
-    /// 403 for a suspended agent, 503 when it cannot be looked up.
+    /// 400 for two credentials that differ, 403 for a suspended agent, 503 when it cannot be looked up.
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
-        let Some(token) = token_of(headers) else { return Ok(None) };
+        let Some(token) = token_of(headers)? else { return Ok(None) };
         match self.authenticator.identify(token).await {
             Ok(Principal::Agent(agent)) => Ok(Some(Caller::Agent(agent))),
             Ok(Principal::Person(person)) => Ok(Some(Caller::Person(person))),
@@ -63,12 +63,21 @@ impl App {
     }
 }
 
-fn token_of(headers: &HeaderMap) -> Option<&str> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
+/// The one credential of a request. Two that differ would be two callers.
+fn token_of(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let bearer = headers.get(header::AUTHORIZATION).map(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim());
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let key = headers.get("x-api-key").map(|value| value.to_str().ok().map(str::trim));
+    match (bearer, key) {
+        (Some(one), Some(other)) if one != other => Err(ApiError::bad_request(
+            "two_credentials",
+            "`Authorization` and `x-api-key` name two different keys: send one of them.",
+        )),
+        (Some(one), _) | (None, Some(one)) => Ok(one),
+        (None, None) => Ok(None),
     }
-    headers.get("x-api-key")?.to_str().ok().map(str::trim)
 }
 
 #[cfg(test)]
@@ -81,7 +90,7 @@ mod tests {
         let token = |name: &'static str, value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));
-            token_of(&headers).map(str::to_owned)
+            token_of(&headers).expect("one").map(str::to_owned)
         };
         assert_eq!(token("authorization", "Bearer abc").as_deref(), Some("abc"));
         assert_eq!(token("authorization", "bearer  abc ").as_deref(), Some("abc"));
@@ -89,5 +98,11 @@ mod tests {
         assert_eq!(token("authorization", "Basic abc"), None);
         assert_eq!(token("authorization", "Bearer"), None);
         assert_eq!(token("cookie", "abc"), None);
+        let mut both = HeaderMap::new();
+        both.insert("authorization", HeaderValue::from_static("Bearer abc"));
+        both.insert("x-api-key", HeaderValue::from_static("abc"));
+        assert_eq!(token_of(&both).expect("the same"), Some("abc"));
+        both.insert("x-api-key", HeaderValue::from_static("def"));
+        assert_eq!(token_of(&both).expect_err("two").code(), "two_credentials");
     }
 }

@@ -5,6 +5,8 @@ use std::error::Error;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use tappass_model::Dialect;
+use tappass_provider::dialects::{self, Failure};
 use tappass_store::StoreError;
 
 /// An answer that is an error: a status, a stable code for programs, a sentence for people.
@@ -26,8 +28,8 @@ pub enum ErrorShape {
     /// RFC 9457 `application/problem+json`.
     #[default]
     Problem,
-    /// OpenAI's `{"error": {…}}`.
-    OpenAi,
+    /// What the clients of a dialect read.
+    Of(Dialect),
 }
 
 impl ApiError {
@@ -155,9 +157,9 @@ impl ApiError {
         })
     }
 
-    /// The body that OpenAI's clients read.
+    /// The body that clients of a dialect read.
     #[must_use]
-    pub fn into_openai(&self) -> Value {
+    pub fn told(&self, dialect: Dialect) -> Value {
         let kind = match self.status.as_u16() {
             401 => "authentication_error",
             403 => "permission_error",
@@ -165,7 +167,15 @@ impl ApiError {
             400..=499 => "invalid_request_error",
             _ => "server_error",
         };
-        json!({"error": {"message": self.detail, "type": kind, "code": self.code, "param": null}})
+        let failure = Failure {
+            status: self.status.as_u16(),
+            code: self.code,
+            kind,
+            message: &self.detail,
+            more: &[],
+            theirs: None,
+        };
+        Value::Object(dialects::of(dialect).error(&failure))
     }
 
     /// The finished answer.
@@ -176,7 +186,7 @@ impl ApiError {
         }
         let (kind, body) = match shape {
             ErrorShape::Problem => ("application/problem+json", self.to_problem(request_id)),
-            ErrorShape::OpenAi => ("application/json", self.into_openai()),
+            ErrorShape::Of(dialect) => ("application/json", self.told(dialect)),
         };
         let mut response = (self.status, body.to_string()).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -237,16 +247,22 @@ mod tests {
     fn the_cause_is_not_shown() {
         let error = ApiError::internal("password of db is hunter2");
         assert!(!error.to_problem("r").to_string().contains("hunter2"));
-        assert!(!error.into_openai().to_string().contains("hunter2"));
+        assert!(!error.told(Dialect::OpenAiChat).to_string().contains("hunter2"));
     }
 
     #[test]
-    fn both_shapes_say_the_same() {
+    fn all_shapes_say_the_same() {
         let error = ApiError::too_many(7, "slow down");
         let problem = error.to_problem("req-1");
         assert_eq!((problem["status"].as_u64(), problem["code"].as_str()), (Some(429), Some("rate_limited")));
         assert_eq!(problem["request_id"], "req-1");
-        assert_eq!(error.into_openai()["error"]["type"], "rate_limit_error");
+        for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages] {
+            let told = error.told(dialect);
+            assert_eq!(told["error"]["type"], "rate_limit_error");
+            assert_eq!(told["error"]["message"], "slow down");
+            assert_eq!(told["error"]["code"], "rate_limited");
+        }
+        assert_eq!(error.told(Dialect::AnthropicMessages)["type"], "error");
         let response = error.render(ErrorShape::Problem, "req-1");
         assert_eq!(response.headers()["retry-after"], "7");
         assert_eq!(response.headers()["content-type"], "application/problem+json");

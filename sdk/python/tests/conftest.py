@@ -14,7 +14,7 @@ import real
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("TAPPASS_", "OPENAI_")):
+        if name.startswith(("TAPPASS_", "OPENAI_", "ANTHROPIC_")):
             monkeypatch.delenv(name)
 
 

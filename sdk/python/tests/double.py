@@ -24,6 +24,8 @@ class Answer:
     """Sent as a stream instead of ``body``."""
     cut: bool = False
     """The connection ends before the stream does."""
+    stall: bool = False
+    """After the events nothing more comes, until the client has left."""
     hold: threading.Event | None = None
     """Nothing is answered before it is set."""
 
@@ -39,6 +41,8 @@ class Double:
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.requests: list[Request] = []
+        self.left = threading.Event()
+        """A client has left an answer that stalled."""
         self.url = ""
 
     def will(self, *answers: Answer) -> None:
@@ -77,6 +81,11 @@ def running() -> Iterator[Double]:
             self.end_headers()
             for event in answer.events:
                 self.chunk(f"data: {json.dumps(event)}\n\n")
+            if answer.stall:
+                self.rfile.read(1)
+                double.left.set()
+                self.close_connection = True
+                return
             if answer.cut:
                 self.close_connection = True
                 return

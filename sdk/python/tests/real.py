@@ -1,7 +1,7 @@
 """A real gateway: the program of this workspace, a fresh data directory, an organisation of its own.
 
-The built-in model answers without a network; what is sent to ``gpt-…`` goes to a stand-in for the provider,
-which keeps what it received.
+The built-in model answers without a network; what is sent to ``gpt-…`` and ``claude-…`` goes to a stand-in
+for the provider, which keeps what it received.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def running(folder: Path) -> Iterator[Gateway]:
                 "TAPPASS_DATA_DIR": str(folder / "data"),
                 "OPENAI_BASE_URL": f"{provider.url}/v1",
                 "OPENAI_API_KEY": "sk-of-the-provider",
+                "ANTHROPIC_BASE_URL": provider.url,
+                "ANTHROPIC_API_KEY": "ant-of-the-provider",
             }
             command = [str(binary), "up", "--defaults", "--storage", "memory", "--port", str(port)]
             with log.open("wb") as out:

@@ -42,9 +42,10 @@ pub fn principal(x: &Exchange) -> String {
     format!("{}:{}:{}", x.caller.org_id, x.caller.agent_uuid, x.end_user.as_deref().unwrap_or_default())
 }
 
-/// Whether a text is JSON in a string: the arguments of a function call.
+/// Whether a text is JSON: the arguments of a function call, the input of a tool.
 pub fn is_json(pointer: &str) -> bool {
-    pointer.ends_with("/arguments")
+    let input = pointer.ends_with("/input") && !pointer.ends_with("/custom/input");
+    input || pointer.ends_with("/arguments")
 }
 
 /// `2 × EMAIL, 1 × IBAN`: what was found, without content, the most frequent first.

@@ -3,6 +3,7 @@
 mod common;
 mod generated;
 mod guards;
+mod messages;
 mod packs;
 mod runner;
 mod schema;

@@ -61,7 +61,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Prose, personal data, secrets, half-finished hits and many-byte characters, in any order.
-fn text() -> impl Strategy<Value = String> {
+pub fn text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         "[a-zA-Zéü😀 .,@-]{0,12}",
         Just("jan.peeters@acme.eu".to_owned()),
@@ -128,8 +128,9 @@ async fn nothing_waits_where_nothing_would_be_done() {
     let mut c = call(&pipeline("{}"), Mode::Observe, "", "hi");
     let mut guard = StreamGuard::new(&c, false);
     for piece in ["jan.pee", "ters@acme", ".eu is his"] {
-        let out = guard.push(&c, chunk(&json!({"content": piece}), None)).expect("observe").expect("at once");
-        assert_eq!(out["choices"][0]["delta"]["content"], piece);
+        let out = guard.push(&c, chunk(&json!({"content": piece}), None)).expect("observe");
+        assert_eq!(out.len(), 1, "at once");
+        assert_eq!(out[0]["choices"][0]["delta"]["content"], piece);
     }
     let answer = guard.take_answer();
     c.examine(answer).await.expect("observe");
@@ -145,16 +146,16 @@ async fn a_choice_that_ends_does_not_hold_up_the_others() {
         chunk["choices"][0]["index"] = index.into();
         chunk
     };
-    assert!(guard.push(&c, of(0, "first", None)).expect("clean").is_some());
-    assert!(guard.push(&c, of(0, "", Some("stop"))).expect("clean").is_none(), "its end waits");
-    assert!(guard.push(&c, of(1, "second", None)).expect("clean").is_some(), "another's text does not");
-    assert!(guard.push(&c, of(0, "", Some("stop"))).expect("clean").is_none(), "what follows the end does");
+    assert!(!guard.push(&c, of(0, "first", None)).expect("clean").is_empty());
+    assert!(guard.push(&c, of(0, "", Some("stop"))).expect("clean").is_empty(), "its end waits");
+    assert!(!guard.push(&c, of(1, "second", None)).expect("clean").is_empty(), "another's text does not");
+    assert!(guard.push(&c, of(0, "", Some("stop"))).expect("clean").is_empty(), "what follows the end does");
     let mut both = of(1, " and", None);
     both["choices"].as_array_mut().expect("a list").push(of(2, "third", Some("stop"))["choices"][0].take());
-    assert!(guard.push(&c, both).expect("clean").is_none());
-    assert!(guard.push(&c, of(1, " more", None)).expect("clean").is_none(), "nothing overtakes what waits");
+    assert!(guard.push(&c, both).expect("clean").is_empty());
+    assert!(guard.push(&c, of(1, " more", None)).expect("clean").is_empty(), "nothing overtakes what waits");
     let usage = json!({"id": "c1", "choices": [], "usage": {"total_tokens": 3}});
-    assert!(guard.push(&c, usage).expect("clean").is_none(), "the usage is about all of it");
+    assert!(guard.push(&c, usage).expect("clean").is_empty(), "the usage is about all of it");
     let tail = guard.finish(&c).expect("clean");
     assert_eq!(tail.len(), 5);
     assert_eq!(tail[2]["choices"][0]["delta"]["content"], " and");
@@ -167,7 +168,7 @@ async fn what_can_be_no_hit_goes_out_at_once() {
     let mut guard = StreamGuard::new(&c, false);
     let out =
         guard.push(&c, chunk(&json!({"content": "The weather in Ghent is mild. "}), None)).expect("clean");
-    let text = out.expect("goes out")["choices"][0]["delta"]["content"].as_str().expect("a text").to_owned();
+    let text = out[0]["choices"][0]["delta"]["content"].as_str().expect("a text").to_owned();
     assert!(text.starts_with("The weather in "), "{text:?}");
 }
 
@@ -184,9 +185,9 @@ async fn tool_calls_wait_for_the_steps_and_come_whole() {
         };
         for delta in [tool("search".into(), "{\"q\":"), tool(Value::Null, "\"x\"}")] {
             let out = guard.push(&c, chunk(&delta, None)).expect("clean");
-            assert!(out.is_none(), "an agent would run it: {out:?}");
+            assert!(out.is_empty(), "an agent would run it: {out:?}");
         }
-        assert!(guard.push(&c, chunk(&json!({}), Some("tool_calls"))).expect("clean").is_none());
+        assert!(guard.push(&c, chunk(&json!({}), Some("tool_calls"))).expect("clean").is_empty());
         let tail = guard.finish(&c).expect("clean");
         assert_eq!(tail[0]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"], "{\"q\":\"x\"}");
         assert_eq!(tail[1]["choices"][0]["finish_reason"], "tool_calls");
@@ -202,7 +203,7 @@ async fn an_answer_that_must_be_known_whole_is_held_until_its_end_where_a_hit_wo
     for (mode, held) in [(Mode::Enforce, true), (Mode::Observe, false)] {
         let c = call(&p, mode, "", "hi");
         let mut guard = StreamGuard::new(&c, false);
-        assert_eq!(guard.push(&c, first.clone()).expect("clean").is_none(), held, "{mode}");
+        assert_eq!(guard.push(&c, first.clone()).expect("clean").is_empty(), held, "{mode}");
     }
     for (rest, passes) in [("This is not advice.", true), ("This is advice.", false)] {
         let (text, blocked) = streamed(&mut call(&p, Mode::Enforce, "", "hi"), &["Buy low. ", rest]).await;
@@ -229,7 +230,7 @@ async fn a_tainted_session_is_stopped_before_the_tool_call_goes_out() {
         c.services = first.services.clone();
         c.admit().await.expect("clean");
         let mut guard = StreamGuard::new(&c, false);
-        assert!(guard.push(&c, chunk(&tool, Some("tool_calls"))).expect("waits").is_none());
+        assert!(guard.push(&c, chunk(&tool, Some("tool_calls"))).expect("waits").is_empty());
         guard.finish(&c).expect("no text");
         let examined = c.examine(guard.take_answer()).await;
         assert_eq!(examined.is_ok(), passes, "{said}: {examined:?}");

@@ -108,7 +108,7 @@ async fn arguments_of_tool_calls_are_restored_as_json() {
             for piece in cut(&arguments, &[5]) {
                 let delta = json!({"tool_calls": [{"index": 0, "id": "t", "type": "function",
                     "function": {"name": "send", "arguments": piece}}]});
-                assert!(guard.push(&c, chunk(&delta, None)).expect("clean").is_none());
+                assert!(guard.push(&c, chunk(&delta, None)).expect("clean").is_empty());
             }
             let tail = guard.finish(&c).expect("clean");
             c.examine(guard.take_answer()).await.expect("clean");

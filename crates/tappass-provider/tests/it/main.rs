@@ -40,7 +40,14 @@ fn openai_with(server: &ScriptedProvider, config: &HttpConfig) -> OpenAi {
 fn call(stream: bool) -> ProviderCall {
     let body =
         json!({"model": "openai/gpt-x", "stream": stream, "messages": [{"role": "user", "content": "hi"}]});
-    ProviderCall { dialect: Dialect::OpenAiChat, model: "gpt-x".to_owned(), stream, body, traceparent: None }
+    ProviderCall {
+        dialect: Dialect::OpenAiChat,
+        model: "gpt-x".to_owned(),
+        stream,
+        body,
+        traceparent: None,
+        passed: Vec::new(),
+    }
 }
 
 /// Makes the call and reads all of what comes.

@@ -71,7 +71,7 @@ fn observe(open: &Open) {
     }
     let total = open.received.elapsed();
     metrics.observe_call(&CallObservation {
-        route: "/chat/completions",
+        route: call.shape().path(),
         verdict: call.trace.verdict().as_str(),
         mode: call.exchange.mode.as_str(),
         total,

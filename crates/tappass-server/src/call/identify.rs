@@ -2,34 +2,31 @@
 
 use std::{sync::Arc, time::Instant};
 
-use axum::http::HeaderMap;
-use bytes::Bytes;
+use axum::http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tappass_model::{
-    AgentCaller, Classification, Exchange, FlagError, Flags, ModelRequest, SessionRef, json,
+    AgentCaller, Classification, Dialect, Exchange, FlagError, Flags, ModelRequest, SessionRef, json,
 };
 use tappass_pipeline::{Call, Pipeline, SESSION_LIFE, plan};
 use tappass_policy::Engine;
-use tappass_provider::dialects::chat::{self, RequestError};
+use tappass_provider::dialects::{self, RequestError};
 
 use super::{Governed, Open, conclude};
-use crate::{error::ApiError, middleware::RequestId, state::App};
+use crate::{error::ApiError, routes::models::Asked, state::App};
 
 /// Longest id that a caller may give a session or an end user, in bytes.
 const MAX_NAME: usize = 200;
+/// Longest header that is passed on, in bytes.
+const MAX_PASSED: usize = 500;
 
 /// Reads the request and finds its session, flags, mode and pipeline. What is malformed never becomes a call.
 ///
 /// # Errors
 /// 4xx with what is wrong, where, and what to do.
-pub async fn identify(
-    app: &App,
-    caller: &Arc<AgentCaller>,
-    head: &HeaderMap,
-    request_id: &RequestId,
-    bytes: &Bytes,
-) -> Result<Governed, ApiError> {
+pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiError> {
     let received = Instant::now();
+    let Asked { app, caller, request_id, head, body: bytes } = asked;
+    let shape = dialects::of(dialect);
     let body =
         json::parse_strict(bytes).map_err(|e| ApiError::unprocessable("invalid_json", e.to_string()))?;
     let flags =
@@ -37,8 +34,9 @@ pub async fn identify(
     let named = session_name(head, &body)?;
     let end_user = name("x-tappass-user", header(head, "x-tappass-user")?)?;
     let context = name("x-tappass-context", header(head, "x-tappass-context")?)?;
-    let wants_usage = chat::wants_usage(&body);
-    let request = chat::read_request(body, bytes.len()).map_err(|e| bad_request(&e))?;
+    let wants_usage = shape.wants_usage(&body);
+    let passed = passed(head, shape.passes())?;
+    let request = shape.read_request(body, bytes.len()).map_err(|e| bad_request(&e))?;
     let pipeline = pipeline_of(app, caller).await?;
     let allowlist = app.allowlists.of(caller.org_id).await?;
     let plan = plan(&flags, &caller.settings, &pipeline)
@@ -68,6 +66,7 @@ pub async fn identify(
     let mut call = Call::new(exchange, pipeline, plan, app.services.clone());
     call.policies = policies_of(app, caller).await?;
     call.allowlist = allowlist;
+    call.passed = passed;
     call.traceparent = header(head, "traceparent")?.map(str::to_owned);
     call.resume = name("x-tappass-resume", header(head, "x-tappass-resume")?)?;
     header(head, "x-tappass-flags")?.unwrap_or_default().clone_into(&mut call.flags_sent);
@@ -122,6 +121,27 @@ fn name(what: &str, value: Option<&str>) -> Result<Option<String>, ApiError> {
         return Err(ApiError::unprocessable("invalid_name", detail));
     }
     Ok(Some(value.to_owned()))
+}
+
+/// The headers that go on to a provider of the caller's dialect: words and dates, in lists. What else they could
+/// hold would leave unscanned.
+fn passed(head: &HeaderMap, names: &[&'static str]) -> Result<Vec<(&'static str, String)>, ApiError> {
+    let mut passed = Vec::new();
+    for name in names {
+        let values: Vec<&[u8]> = head.get_all(*name).iter().map(HeaderValue::as_bytes).collect();
+        if values.is_empty() {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&values.join(b",".as_slice())).into_owned();
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_., ".contains(&b);
+        if text.len() > MAX_PASSED || !text.bytes().all(fits) {
+            let detail =
+                format!("`{name}` must be words of letters, digits and - _ . in at most {MAX_PASSED} bytes.");
+            return Err(ApiError::unprocessable("invalid_header", detail));
+        }
+        passed.push((*name, text));
+    }
+    Ok(passed)
 }
 
 /// A header's text. Given twice, it would mean two things.

@@ -20,7 +20,7 @@ use axum::{
 use serde_json::Value;
 use tappass_audit::Event;
 use tappass_pipeline::{Call, Halt, StreamGuard};
-use tappass_provider::{EventStream, ProviderError, ProviderReply, dialects::chat};
+use tappass_provider::{EventStream, ProviderError, ProviderReply};
 
 use crate::{error::ApiError, state::App};
 
@@ -76,7 +76,7 @@ impl Governed {
 
     /// The steps that see the answer, when it is whole.
     pub async fn examine(&mut self, body: Value) -> Result<(), Halt> {
-        let answer = chat::read_answer(&body);
+        let answer = self.open().call.shape().read_answer(&body);
         self.open().call.examine(tappass_model::Answer { body, ..answer }).await
     }
 

@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tappass_model::Denial;
 use tappass_pipeline::Blocked;
-use tappass_provider::ProviderError;
+use tappass_provider::{ProviderError, dialects::Failure};
 
 use super::{Open, governance};
 use crate::error::ApiError;
@@ -16,13 +16,12 @@ use crate::error::ApiError;
 /// A policy decision: 403 and one body for every client. A rate limit: 429 with `Retry-After`, same frame.
 pub fn blocked(open: &Open, blocked: &Blocked) -> Response {
     let body = block_body(open, blocked);
-    let mut response = json_response(StatusCode::FORBIDDEN, &body);
+    let mut response = json_response(status(blocked), &body);
     match blocked.denial {
         Denial::Policy | Denial::Approval { .. } => {
             response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
         Denial::RateLimited { retry_after } => {
-            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
                 response.headers_mut().insert(header::RETRY_AFTER, value);
@@ -32,7 +31,15 @@ pub fn blocked(open: &Open, blocked: &Blocked) -> Response {
     response
 }
 
-/// The body of a block. Holds masked samples, never content.
+const fn status(blocked: &Blocked) -> StatusCode {
+    match blocked.denial {
+        Denial::Policy | Denial::Approval { .. } => StatusCode::FORBIDDEN,
+        Denial::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+    }
+}
+
+/// The body of a block: one frame for every client, with the error in the shape of the caller's dialect. Holds masked
+/// samples, never content.
 pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
     let (decision, kind) = match blocked.denial {
         Denial::Policy => ("policy_block", "policy_block"),
@@ -66,13 +73,16 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
     body.insert("details".into(), json!({"findings": findings}));
     body.extend(governance::ids(open));
     body.extend(governance::approval(open, blocked).into_iter().flatten());
-    let mut error = json!({
-        "message": message, "type": kind, "code": decision, "param": null, "reason": blocked.reason,
-    });
-    if !waits {
-        error["blocked_by"] = blocked.step.into();
-    }
-    body.insert("error".into(), error);
+    let more = [("blocked_by", blocked.step), ("reason", blocked.reason.as_str())];
+    let failure = Failure {
+        status: status(blocked).as_u16(),
+        code: decision,
+        kind,
+        message: &message,
+        more: if waits { &more[1..] } else { &more },
+        theirs: None,
+    };
+    body.extend(open.call.shape().error(&failure));
     body.insert("tappass".into(), governance::object(open));
     Value::Object(body)
 }
@@ -84,7 +94,21 @@ fn digits(score: f32) -> f64 {
 
 /// A provider's error, in the caller's dialect. Not a policy decision, and never looks like one.
 pub fn provider(open: &Open, error: &ProviderError) -> Response {
-    let (status, code) = match error {
+    let (status, _) = status_of(error);
+    let mut body = error_body(open, error);
+    body["tappass"] = governance::object(open);
+    let mut response = json_response(status, &body);
+    if let ProviderError::Upstream { retry_after: Some(after), .. } = error
+        && let Ok(value) = HeaderValue::from_str(&after.as_secs().max(1).to_string())
+    {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
+}
+
+/// The status that tells a provider's error, and its code.
+fn status_of(error: &ProviderError) -> (StatusCode, &'static str) {
+    match error {
         // The gateway's own credentials were refused: for the agent that is the gateway's trouble, not its key's.
         ProviderError::Upstream { status: 401 | 403 | 407, .. } => {
             (StatusCode::BAD_GATEWAY, "provider_refused_gateway")
@@ -97,27 +121,21 @@ pub fn provider(open: &Open, error: &ProviderError) -> Response {
         ProviderError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "provider_timeout"),
         ProviderError::NotConfigured(_) => (StatusCode::UNPROCESSABLE_ENTITY, "provider_not_configured"),
         ProviderError::Unsupported { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_feature"),
-    };
-    let mut body = error_body(error, code);
-    body["tappass"] = governance::object(open);
-    let mut response = json_response(status, &body);
-    if let ProviderError::Upstream { retry_after: Some(after), .. } = error
-        && let Ok(value) = HeaderValue::from_str(&after.as_secs().max(1).to_string())
-    {
-        response.headers_mut().insert(header::RETRY_AFTER, value);
     }
-    response
 }
 
-/// `{"error": {…}}` as OpenAI's clients read it; a provider's own error object where there is one.
-pub fn error_body(error: &ProviderError, code: &str) -> Value {
-    if let ProviderError::Upstream { body, .. } = error
-        && body.is_object()
-    {
-        let inner = body.get("error").unwrap_or(body);
-        return json!({"error": inner});
-    }
-    json!({"error": {"message": error.to_string(), "type": "provider_error", "code": code, "param": null}})
+/// A provider's error as the caller's dialect tells it; the provider's own error object where there is one.
+pub fn error_body(open: &Open, error: &ProviderError) -> Value {
+    let (status, code) = status_of(error);
+    let (theirs, said) = match error {
+        ProviderError::Upstream { body, message, .. } if body.is_object() => {
+            (Some(body.get("error").unwrap_or(body)), message.clone())
+        }
+        _ => (None, error.to_string()),
+    };
+    let failure =
+        Failure { status: status.as_u16(), code, kind: "provider_error", message: &said, more: &[], theirs };
+    Value::Object(open.call.shape().error(&failure))
 }
 
 /// Enforce cannot record, so it does not answer.

@@ -6,13 +6,14 @@ use std::{collections::VecDeque, convert::Infallible, time::Instant};
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tappass_pipeline::{Blocked, Halt};
-use tappass_provider::{EventStream, ProviderError};
+use tappass_provider::{
+    EventStream, ProviderError,
+    dialects::{Ids, Shape},
+};
 
 use super::{Governed, governance, refusal};
-
-const DONE: &[u8] = b"data: [DONE]\n\n";
 
 struct Streaming {
     governed: Governed,
@@ -20,7 +21,9 @@ struct Streaming {
     events: Option<EventStream>,
     /// Events ready to go out.
     ready: VecDeque<Bytes>,
-    /// What every chunk carries beside the model's.
+    /// How events are written in the caller's dialect.
+    shape: &'static dyn Shape,
+    /// What events carry beside the model's.
     ids: Ids,
     /// Over all that went out.
     hash: Context,
@@ -41,11 +44,13 @@ pub fn run(
     mut governed: Governed,
     events: EventStream,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let ids = Ids::new(governance::ids(governed.open()));
+    let open = governed.open();
+    let (shape, ids) = (open.call.shape(), Ids::new(governance::ids(open)));
     let state = Streaming {
         governed,
         events: Some(events),
         ready: VecDeque::new(),
+        shape,
         ids,
         hash: Context::new(&SHA256),
         over: false,
@@ -86,15 +91,14 @@ impl Streaming {
         };
         let guard = open.guard.as_mut()?;
         match guard.push(&open.call, chunk) {
-            Ok(Some(chunk)) => self.send(chunk),
-            Ok(None) => {}
+            Ok(events) => events.into_iter().for_each(|event| self.send(event)),
             Err(blocked) => return Some(End::Blocked(blocked)),
         }
         None
     }
 
     fn send(&mut self, chunk: Value) {
-        let bytes = frame(chunk, &self.ids);
+        let bytes = self.shape.frame(chunk, &self.ids);
         self.hash.update(&bytes);
         self.ready.push_back(bytes);
     }
@@ -103,7 +107,7 @@ impl Streaming {
     async fn conclude(&mut self, end: End) {
         let open = self.governed.open();
         let Some(mut guard) = open.guard.take() else { return };
-        let envelope = guard.envelope();
+        let (envelope, refused) = (guard.envelope(), guard.refused());
         let (mut tail, mut end) = match end {
             End::Whole => match guard.finish(&open.call) {
                 Ok(tail) => (tail, End::Whole),
@@ -120,18 +124,20 @@ impl Streaming {
             End::Whole => {}
             End::Blocked(blocked) => {
                 open.call.trace.blocked.get_or_insert_with(|| blocked.clone());
+                tail = refused;
             }
-            End::Failed(error) => open.failure = Some(error.clone()),
+            End::Failed(error) => {
+                open.failure = Some(error.clone());
+                tail.clear();
+            }
             End::Shutdown => {
                 let reason = "the gateway is shutting down".to_owned();
                 open.failure =
                     Some(ProviderError::Unreachable { provider: open.call.provider.clone(), reason });
+                tail.clear();
             }
         }
-        if !matches!(end, End::Whole) {
-            tail.clear();
-        }
-        let last_of_model = tail.pop();
+        let last_event = tail.pop().unwrap_or(envelope);
         for chunk in tail {
             self.send(chunk);
         }
@@ -140,100 +146,29 @@ impl Streaming {
         let recorded = self.governed.record().await;
         let open = self.governed.open();
         let last = match (end, recorded) {
-            (_, Err(error)) => error.into_openai(),
+            (_, Err(error)) => error.told(open.call.exchange.request.dialect),
             (End::Whole, Ok(())) => {
-                let mut last = last_of_model.unwrap_or(envelope);
+                let mut last = last_event;
                 last["finished"] = true.into();
                 last["tappass"] = governance::object(open);
                 last
             }
             (End::Blocked(blocked), Ok(())) => {
-                let mut last = envelope;
-                last["choices"] = json!([{"index": 0, "delta": {}, "finish_reason": "content_filter"}]);
+                let mut last = last_event;
                 last["finished"] = true.into();
                 last["tappass"] = governance::object(open);
                 last["tappass"]["message"] = refusal::block_body(open, &blocked)["message"].take();
                 last
             }
             (End::Failed(_) | End::Shutdown, Ok(())) => {
-                let mut last = open
-                    .failure
-                    .as_ref()
-                    .map(|e| refusal::error_body(e, "provider_error"))
-                    .unwrap_or_default();
+                let mut last =
+                    open.failure.as_ref().map(|e| refusal::error_body(open, e)).unwrap_or_default();
                 last["tappass"] = governance::object(open);
                 last
             }
         };
         self.send(last);
-        self.ready.push_back(Bytes::from_static(DONE));
+        self.ready.extend(self.shape.end().map(Bytes::from_static));
         self.governed.close();
-    }
-}
-
-/// One event: the chunk, its text at the top level, and the ids, which are written once and copied.
-fn frame(mut chunk: Value, ids: &Ids) -> Bytes {
-    let mut out = Vec::with_capacity(768);
-    out.extend_from_slice(b"data: ");
-    let text = chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default();
-    let text = Value::from(text).to_string();
-    match chunk.as_object_mut() {
-        Some(object) if !object.contains_key("error") => {
-            // A provider that is a gateway like this one has them too; ours are the ones that count here.
-            for name in ids.names.iter().map(String::as_str).chain(["content"]) {
-                object.shift_remove(name);
-            }
-            // Writing a value into a Vec cannot fail.
-            let _ = serde_json::to_writer(&mut out, object);
-            out.pop();
-            out.extend_from_slice(if object.is_empty() { b"\"content\":" } else { b",\"content\":" });
-            out.extend_from_slice(text.as_bytes());
-            out.extend_from_slice(ids.json.as_bytes());
-        }
-        _ => {
-            let _ = serde_json::to_writer(&mut out, &chunk);
-        }
-    }
-    out.extend_from_slice(b"\n\n");
-    Bytes::from(out)
-}
-
-/// What every chunk carries beside the model's, as the end of an object.
-struct Ids {
-    names: Vec<String>,
-    json: String,
-}
-
-impl Ids {
-    fn new(ids: Map<String, Value>) -> Self {
-        let names = ids.keys().cloned().collect();
-        Self { names, json: format!(",{}", &Value::Object(ids).to_string()[1..]) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_has_each_key_once_and_the_ids_are_ours() {
-        let Value::Object(map) = json!({"session_id": "s", "task_id": "t\""}) else {
-            unreachable!("an object")
-        };
-        let ids = Ids::new(map);
-        let chunk = json!({"id": "c", "content": "theirs", "session_id": "theirs",
-            "choices": [{"delta": {"content": "a \"b\"\n"}}]});
-        let bytes = frame(chunk, &ids);
-        let text =
-            std::str::from_utf8(&bytes).expect("UTF-8").strip_prefix("data: ").expect("data").trim_end();
-        let read = tappass_model::json::parse_strict(text.as_bytes()).expect("no key stands twice");
-        assert_eq!(
-            read,
-            json!({"id": "c", "choices": [{"delta": {"content": "a \"b\"\n"}}],
-            "content": "a \"b\"\n", "session_id": "s", "task_id": "t\""})
-        );
-        let bare = frame(json!({}), &ids);
-        assert!(tappass_model::json::parse_strict(&bare[6..]).is_ok());
-        assert_eq!(frame(json!({"error": {}}), &ids), "data: {\"error\":{}}\n\n");
     }
 }

@@ -7,6 +7,7 @@ pub mod table;
 
 use axum::{Router, body::Body, response::Response};
 use http::{Method, Request, Uri};
+use tappass_model::Dialect;
 use tower::ServiceExt;
 
 use crate::{
@@ -69,7 +70,7 @@ impl Gateway {
 async fn unknown(method: Method, uri: Uri) -> ApiError {
     let path: String = uri.path().chars().take(100).collect();
     let detail = match error_shape_of(&path) {
-        ErrorShape::OpenAi => {
+        ErrorShape::Of(_) => {
             format!(
                 "The gateway does not govern {method} {path}, therefore the call is refused, not passed on."
             )
@@ -112,5 +113,9 @@ const MODEL_PATHS: [&str; 18] = [
 /// The shape of errors on a path that no route has answered.
 pub(crate) fn error_shape_of(path: &str) -> ErrorShape {
     let first = path.trim_start_matches("/v1").split('/').find(|part| !part.is_empty()).unwrap_or_default();
-    if MODEL_PATHS.contains(&first) { ErrorShape::OpenAi } else { ErrorShape::Problem }
+    match first {
+        "messages" => ErrorShape::Of(Dialect::AnthropicMessages),
+        first if MODEL_PATHS.contains(&first) => ErrorShape::Of(Dialect::OpenAiChat),
+        _ => ErrorShape::Problem,
+    }
 }

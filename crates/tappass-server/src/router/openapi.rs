@@ -2,7 +2,7 @@
 
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
-use tappass_model::Role;
+use tappass_model::{Dialect, Role};
 
 use super::table::{Auth, Route, SchemaFn};
 use crate::error::ErrorShape;
@@ -23,6 +23,7 @@ pub fn document(routes: &[Route]) -> Value {
     let mut components: Map<String, Value> = schemas.take_definitions(true);
     components.insert("Problem".to_owned(), problem());
     components.insert("OpenAiError".to_owned(), openai_error());
+    components.insert("AnthropicError".to_owned(), anthropic_error());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -36,6 +37,8 @@ pub fn document(routes: &[Route]) -> Value {
             "schemas": components,
             "securitySchemes": {
                 "agent_key": {"type": "http", "scheme": "bearer", "description": "An agent's key, tp_…"},
+                "agent_key_header": {"type": "apiKey", "in": "header", "name": "x-api-key",
+                    "description": "An agent's key, tp_…, as Anthropic's clients send it"},
                 "session": {"type": "http", "scheme": "bearer", "description": "A session's token, or the admin key"},
             },
         },
@@ -49,7 +52,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         "description": who(route.auth),
         "security": match route.auth {
             Auth::Open | Auth::Public => json!([]),
-            Auth::Agent => json!([{"agent_key": []}]),
+            Auth::Agent => json!([{"agent_key": []}, {"agent_key_header": []}]),
             Auth::Person(_) => json!([{"session": []}]),
         },
     });
@@ -74,7 +77,10 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     }
     let (kind, name) = match route.shape {
         ErrorShape::Problem => ("application/problem+json", "Problem"),
-        ErrorShape::OpenAi => ("application/json", "OpenAiError"),
+        ErrorShape::Of(Dialect::OpenAiChat) => ("application/json", "OpenAiError"),
+        ErrorShape::Of(Dialect::AnthropicMessages | Dialect::AnthropicTokens) => {
+            ("application/json", "AnthropicError")
+        }
     };
     let failure = json!({
         "description": "What went wrong",
@@ -152,5 +158,24 @@ fn openai_error() -> Value {
                 "param": {"type": ["string", "null"]},
             },
         }},
+    })
+}
+
+fn anthropic_error() -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "error"],
+        "properties": {
+            "type": {"const": "error"},
+            "error": {
+                "type": "object",
+                "required": ["type", "message"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "message": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+            },
+        },
     })
 }

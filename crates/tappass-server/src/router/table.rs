@@ -4,14 +4,14 @@
 use axum::{handler::Handler, routing};
 use http::{Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use tappass_model::Role;
+use tappass_model::{Dialect, Role};
 
 use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
     routes::{
-        agents, allowlist, approvals, audit, auth, chat, debug, docs, explain, follow, health, my_approvals,
-        pipelines, policies, providers, status,
+        agents, allowlist, approvals, audit, auth, debug, docs, explain, follow, health, models,
+        my_approvals, pipelines, policies, providers, status,
     },
     state::App,
 };
@@ -119,10 +119,10 @@ impl Route {
         self
     }
 
-    /// With errors in OpenAI's shape.
+    /// With errors as clients of this dialect read them.
     #[must_use]
-    pub const fn openai_errors(mut self) -> Self {
-        self.shape = ErrorShape::OpenAi;
+    pub const fn speaks(mut self, dialect: Dialect) -> Self {
+        self.shape = ErrorShape::Of(dialect);
         self
     }
 }
@@ -177,18 +177,42 @@ fn health_routes() -> Vec<Route> {
 }
 
 fn model_routes() -> Vec<Route> {
+    let governed = |route: Route, dialect| {
+        route.takes::<serde_json::Value>().gives::<serde_json::Value>(StatusCode::OK).speaks(dialect)
+    };
     vec![
-        Route::new(
-            POST,
-            "/chat/completions",
-            Auth::Agent,
-            chat::completions,
-            "OpenAI's chat, governed; streamed when asked",
-        )
-        .takes::<serde_json::Value>()
-        .gives::<serde_json::Value>(StatusCode::OK)
-        .openai_errors(),
-        Route::new(GET, "/models", Auth::Agent, chat::models, "The models an agent may name").openai_errors(),
+        governed(
+            Route::new(
+                POST,
+                "/chat/completions",
+                Auth::Agent,
+                models::completions,
+                "OpenAI's chat, governed; streamed when asked",
+            ),
+            Dialect::OpenAiChat,
+        ),
+        governed(
+            Route::new(
+                POST,
+                "/messages",
+                Auth::Agent,
+                models::messages,
+                "Anthropic's messages, governed; streamed when asked",
+            ),
+            Dialect::AnthropicMessages,
+        ),
+        governed(
+            Route::new(
+                POST,
+                "/messages/count_tokens",
+                Auth::Agent,
+                models::count_tokens,
+                "How many tokens a message has, governed as the message would be",
+            ),
+            Dialect::AnthropicTokens,
+        ),
+        Route::new(GET, "/models", Auth::Agent, models::models, "The models an agent may name")
+            .speaks(Dialect::OpenAiChat),
     ]
 }
 
@@ -386,7 +410,7 @@ fn approval_routes() -> Vec<Route> {
             "Sends the stored call, once, and answers as its route would",
         )
         .gives::<serde_json::Value>(ok)
-        .openai_errors(),
+        .speaks(Dialect::OpenAiChat),
         Route::new(
             GET,
             "/admin/approvals",

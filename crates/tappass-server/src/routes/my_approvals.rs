@@ -12,13 +12,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tappass_audit::EventType;
-use tappass_model::AgentCaller;
+use tappass_model::{AgentCaller, Dialect};
 use tappass_store::{Approval, ApprovalState};
 use tokio::time::{Instant, sleep};
 
 use super::{
     approvals::{ApprovalQuery, ApprovalView, details, find, what_was_decided},
-    chat::govern,
+    models::{Asked, governed},
 };
 use crate::{
     caller::Agent,
@@ -146,7 +146,9 @@ pub async fn resume(
     let token = HeaderValue::from_str(&approval.approval_id.to_string()).map_err(ApiError::internal)?;
     stored.insert("x-tappass-resume", token);
     let body = Bytes::from(asked["request"].to_string());
-    govern(&app, &caller, &stored, &request_id, &body).await
+    // In the dialect in which it was asked.
+    let dialect = Dialect::deserialize(&asked["dialect"]).unwrap_or(Dialect::OpenAiChat);
+    governed(dialect, Asked { app, caller, request_id, head: stored, body }).await
 }
 
 /// One of the agent's own; another's is what does not exist.

@@ -497,3 +497,28 @@ async fn a_call_in_the_older_form_waits_too() {
         assert!(done.status == 200 && done.text.contains("5000"), "{}", done.text);
     }
 }
+
+#[tokio::test]
+async fn a_stored_call_is_sent_again_in_its_own_dialect() {
+    let s = by_level().await;
+    let body = json!({"model": "claude-x", "max_tokens": 9,
+        "messages": [{"role": "user", "content": format!("{LEVEL}: hello")}]});
+    let asked = request(Method::POST, "/v1/messages")
+        .header("x-api-key", &s.key)
+        .header("content-type", "application/json")
+        .header("anthropic-beta", "one")
+        .body(Body::from(body.to_string()))
+        .expect("a request");
+    let answer = send(&s.gateway, asked).await;
+    let id = waits(&answer);
+    let told = answer.json();
+    assert_eq!((&told["type"], &told["error"]["type"]), (&json!("error"), &json!("permission_error")));
+    assert_eq!(told["error"]["code"], "approval_required");
+    admin(&s, Method::POST, &format!("/admin/approvals/{id}/decide"), json!({"decision": "approve"})).await;
+    let uri = format!("/me/approvals/{id}/resume");
+    let resumed = ask(&s.gateway, &s.key, Method::POST, &uri, Value::Null).await;
+    assert_eq!(resumed.status, 200, "{}", resumed.text);
+    assert_eq!(resumed.json()["content"][0]["text"], "Hello from the scripted provider.");
+    let got = s.provider.last_request().expect("a request");
+    assert_eq!((got.path.as_str(), got.header("anthropic-beta")), ("/v1/messages", Some("one")));
+}

@@ -72,7 +72,8 @@ async fn broken() -> &'static str {
 async fn a_panic_is_one_requests_500() {
     let routes = || {
         vec![
-            Route::new(Method::GET, "/broken", Auth::Open, broken, "Panics").openai_errors(),
+            Route::new(Method::GET, "/broken", Auth::Open, broken, "Panics")
+                .speaks(tappass_model::Dialect::OpenAiChat),
             Route::new(Method::GET, "/fine", Auth::Open, || async { "fine" }, "Does not"),
         ]
     };

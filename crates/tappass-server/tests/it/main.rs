@@ -11,6 +11,7 @@ mod explain;
 mod gov;
 mod life;
 mod management;
+mod messages;
 mod policies;
 mod scenarios;
 mod scripted;

@@ -98,7 +98,10 @@ async fn a_key_opens_until_it_is_revoked_or_its_agent_suspended() {
     let (management, token, _) = signed_up().await;
     let agents = Gateway::with_routes(
         management.app().clone(),
-        vec![Route::new(Method::POST, "/who", Auth::Agent, who, "Says who").openai_errors()],
+        vec![
+            Route::new(Method::POST, "/who", Auth::Agent, who, "Says who")
+                .speaks(tappass_model::Dialect::OpenAiChat),
+        ],
     );
     let made =
         ask(&management, &token, Method::POST, "/agents/register", json!({"agent_id": "one"})).await.json();

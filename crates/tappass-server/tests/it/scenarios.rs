@@ -35,6 +35,8 @@ struct Scenario {
     #[serde(default)]
     headers: Map<String, Value>,
     #[serde(default)]
+    dialect: Dialect,
+    #[serde(default)]
     stream: bool,
     #[serde(default)]
     request: Map<String, Value>,
@@ -43,6 +45,15 @@ struct Scenario {
     #[serde(default)]
     answer: Option<Value>,
     expect: Expect,
+}
+
+/// Which route is called.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Dialect {
+    #[default]
+    Chat,
+    Messages,
 }
 
 #[derive(Deserialize)]
@@ -126,10 +137,14 @@ async fn run(scenario: Scenario) {
     if streamed.is_empty() {
         all_fit(&expect.body, &answer.json());
     } else {
-        assert!(answer.text.ends_with("data: [DONE]\n\n"));
+        let done = answer.text.ends_with("data: [DONE]\n\n");
+        assert_eq!(done, scenario.dialect == Dialect::Chat, "only chat says so");
         all_fit(&expect.last, streamed.last().expect("an event"));
     }
-    let text = text_of(&answer, &streamed);
+    let text = match scenario.dialect {
+        Dialect::Chat => text_of(&answer, &streamed),
+        Dialect::Messages => text_of_message(&answer, &streamed),
+    };
     if let Some(expected) = &expect.text {
         assert!(fits(&json!(expected), &json!(text)), "expected {expected:?}, read {text:?}");
     }
@@ -147,9 +162,14 @@ fn reply(scenario: &Scenario) -> Reply {
             // Cut where it hurts: every few characters.
             let chars: Vec<char> = text.chars().collect();
             let pieces: Vec<String> = chars.chunks(3).map(|piece| piece.iter().collect()).collect();
-            Reply::chat_stream(&pieces.iter().map(String::as_str).collect::<Vec<_>>())
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            match scenario.provider_dialect() {
+                Dialect::Chat => Reply::chat_stream(&pieces),
+                Dialect::Messages => Reply::message_stream(&pieces),
+            }
         }
         Some(Value::String(text)) => Reply::says(text),
+        Some(content) if content.is_array() => Reply::message_of(content.clone()),
         Some(message) => {
             let reason = if message["tool_calls"].is_array() { "tool_calls" } else { "stop" };
             Reply::answer(json!({"id": "c1", "object": "chat.completion", "created": 1, "model": "scripted",
@@ -176,14 +196,23 @@ async fn prepare(gateway: &Gateway, admin: &str, scenario: &Scenario) {
 
 async fn call(gateway: &Gateway, key: &str, scenario: &Scenario, fields: &Map<String, Value>) -> Answer {
     let mut body = fields.clone();
-    body.entry("model").or_insert_with(|| json!("gpt-4o"));
+    let (path, model) = match scenario.dialect {
+        Dialect::Chat => ("/v1/chat/completions", "gpt-4o"),
+        Dialect::Messages => {
+            body.entry("max_tokens").or_insert(json!(100));
+            ("/v1/messages", "claude-x")
+        }
+    };
+    body.entry("model").or_insert(json!(model));
     if scenario.stream {
         body.insert("stream".into(), true.into());
     }
     let body = scenario.raw.clone().unwrap_or_else(|| Value::Object(body).to_string());
-    let mut built = request(Method::POST, "/v1/chat/completions")
-        .header("authorization", format!("Bearer {key}"))
-        .header("content-type", "application/json");
+    let mut built = request(Method::POST, path).header("content-type", "application/json");
+    built = match scenario.dialect {
+        Dialect::Chat => built.header("authorization", format!("Bearer {key}")),
+        Dialect::Messages => built.header("x-api-key", key),
+    };
     if let Some(flags) = &scenario.flags {
         built = built.header("x-tappass-flags", flags);
     }
@@ -191,6 +220,26 @@ async fn call(gateway: &Gateway, key: &str, scenario: &Scenario, fields: &Map<St
         built = built.header(name, value.as_str().expect("headers are texts"));
     }
     send(gateway, built.body(Body::from(body)).expect("a request")).await
+}
+
+impl Scenario {
+    /// What the provider of its model speaks.
+    fn provider_dialect(&self) -> Dialect {
+        let model = self.request.get("model").and_then(Value::as_str);
+        match (self.dialect, model) {
+            (Dialect::Messages, None) => Dialect::Messages,
+            (_, Some(model)) if model.starts_with("claude") => Dialect::Messages,
+            _ => Dialect::Chat,
+        }
+    }
+}
+
+fn text_of_message(answer: &Answer, streamed: &[Value]) -> String {
+    let text = |value: &Value| value["text"].as_str().unwrap_or_default().to_owned();
+    if streamed.is_empty() {
+        return answer.json()["content"].as_array().into_iter().flatten().map(text).collect();
+    }
+    streamed.iter().map(|event| text(&event["delta"])).collect()
 }
 
 fn text_of(answer: &Answer, streamed: &[Value]) -> String {

@@ -31,7 +31,8 @@ impl Scripted {
         let (secrets, more) = (plain.env.clone(), more.to_vec());
         let env = move |name: &str| match name {
             "OPENAI_API_KEY" => Some("sk-scripted".to_owned()),
-            "OPENAI_BASE_URL" => Some(base.clone()),
+            "OPENAI_BASE_URL" | "ANTHROPIC_BASE_URL" => Some(base.clone()),
+            "ANTHROPIC_API_KEY" => Some("ant-scripted".to_owned()),
             other => more
                 .iter()
                 .find(|(n, _)| *n == other)
@@ -67,6 +68,7 @@ impl Scripted {
 
 /// The events of a stream, without `[DONE]`.
 pub fn events(text: &str) -> Vec<Value> {
-    let data = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
+    let lines = text.split("\n\n").flat_map(str::lines);
+    let data = lines.filter_map(|line| line.strip_prefix("data: "));
     data.filter(|d| *d != "[DONE]").map(|d| serde_json::from_str(d).expect("a JSON event")).collect()
 }

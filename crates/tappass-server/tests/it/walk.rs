@@ -50,6 +50,9 @@ fn example(route: &Route, email: &str) -> Value {
         "/chat/completions" => {
             json!({"model": "builtin/echo", "messages": [{"role": "user", "content": "Hello"}]})
         }
+        "/messages" | "/messages/count_tokens" => {
+            json!({"model": "builtin/echo", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]})
+        }
         _ => {
             assert!(
                 route.body.is_none(),

@@ -80,6 +80,20 @@ impl Reply {
         Self::new(Content::Events(chat_chunks(pieces.iter().copied(), &json!("scripted"), true)))
     }
 
+    /// A stream of message events that say these pieces in one block, each in its own event.
+    #[must_use]
+    pub fn message_stream(pieces: &[&str]) -> Self {
+        Self::new(Content::Events(message_events(pieces, &json!("scripted"))))
+    }
+
+    /// A whole message of these content blocks.
+    #[must_use]
+    pub fn message_of(content: Value) -> Self {
+        let called = content.as_array().is_some_and(|blocks| blocks.iter().any(|b| b["type"] == "tool_use"));
+        let reason = if called { "tool_use" } else { "end_turn" };
+        Self::answer(message(&json!("scripted"), content, reason, 5))
+    }
+
     /// An error in the dialect of the path's inventor: `{"error": {"message", "type", …}}`.
     #[must_use]
     pub fn status(status: u16, message: &str) -> Self {
@@ -246,33 +260,36 @@ fn says(text: &str, request: &RecordedRequest, messages: bool) -> (&'static str,
     match (asked["stream"].as_bool().unwrap_or(false), messages) {
         (false, false) => ("application/json", vec![chat_answer(text, model).to_string().into()]),
         (false, true) => {
-            ("application/json", vec![message(model, json!([{"type": "text", "text": text}]), tokens)])
+            let content = json!([{"type": "text", "text": text}]);
+            ("application/json", vec![message(model, content, "end_turn", tokens).to_string().into()])
         }
         (true, false) => {
             let usage = asked["stream_options"]["include_usage"].as_bool().unwrap_or(false);
             ("text/event-stream", framed(&chat_chunks(words.into_iter(), model, usage), false))
         }
-        (true, true) => {
-            let usage = json!({"input_tokens": 10, "output_tokens": 1});
-            let start = json!({"id": "msg_scripted", "type": "message", "role": "assistant", "model": model,
-                "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage});
-            let mut events = vec![
-                json!({"type": "message_start", "message": start}),
-                json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
-                json!({"type": "ping"}),
-            ];
-            events.extend(words.iter().map(|word| {
-                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}})
-            }));
-            events.extend([
-                json!({"type": "content_block_stop", "index": 0}),
-                json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
-                    "usage": {"output_tokens": tokens}}),
-                json!({"type": "message_stop"}),
-            ]);
-            ("text/event-stream", framed(&events, true))
-        }
+        (true, true) => ("text/event-stream", framed(&message_events(&words, model), true)),
     }
+}
+
+fn message_events(words: &[&str], model: &Value) -> Vec<Value> {
+    let usage = json!({"input_tokens": 10, "output_tokens": 1});
+    let start = json!({"id": "msg_scripted", "type": "message", "role": "assistant", "model": model,
+        "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage});
+    let mut events = vec![
+        json!({"type": "message_start", "message": start}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "ping"}),
+    ];
+    events.extend(words.iter().map(|word| {
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}})
+    }));
+    events.extend([
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
+            "usage": {"output_tokens": words.len()}}),
+        json!({"type": "message_stop"}),
+    ]);
+    events
 }
 
 fn chat_answer(text: &str, model: &Value) -> Value {
@@ -282,11 +299,9 @@ fn chat_answer(text: &str, model: &Value) -> Value {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better with json! at the call")]
-fn message(model: &Value, content: Value, tokens: usize) -> Bytes {
+fn message(model: &Value, content: Value, reason: &str, tokens: usize) -> Value {
     json!({"id": "msg_scripted", "type": "message", "role": "assistant", "model": model, "content": content,
-        "stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": 10, "output_tokens": tokens}})
-    .to_string()
-    .into()
+        "stop_reason": reason, "stop_sequence": null, "usage": {"input_tokens": 10, "output_tokens": tokens}})
 }
 
 fn chat_chunks<'a>(words: impl Iterator<Item = &'a str>, model: &Value, with_usage: bool) -> Vec<Value> {

@@ -156,8 +156,14 @@ impl LlmJudge {
         // Resolved by its own model: the key of a provider goes to that provider.
         let resolved = services.providers.resolve(&self.model);
         let (provider, model) = resolved.map_err(|_| failed("has no provider that is configured"))?;
-        let send =
-            ProviderCall { dialect: Dialect::OpenAiChat, model, stream: false, body, traceparent: None };
+        let send = ProviderCall {
+            dialect: Dialect::OpenAiChat,
+            model,
+            stream: false,
+            body,
+            traceparent: None,
+            passed: Vec::new(),
+        };
         // Not `StepError::Provider`: that is for the provider of the call itself.
         match provider.send(send).await.map_err(|e| failed(&e.for_the_record()))? {
             ProviderReply::Whole(body) => Ok(body),

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tappass_model::{Action, Denial, Exchange, Finding, OnDetection, Origin, Outcome, ToolCall};
-use tappass_provider::dialects::chat::past_calls;
 use tappass_store::{Approval, ApprovalState, ApprovalSubject, Asked};
 use uuid::Uuid;
 
@@ -221,14 +220,18 @@ fn asked(call: &Call, body: &Value, wanted: Option<&(&str, Value)>) -> Value {
             format!("{}({})", shown(tool), names.collect::<Vec<_>>().join(", "))
         }
     };
-    json!({
-        "summary": summary, "request": body,
+    let mut asked = json!({
+        "summary": summary, "dialect": x.request.dialect, "request": body,
         "tool_call": wanted.map(|(tool, arguments)| json!({"tool": tool, "arguments": arguments})),
         "headers": {
             "x-tappass-session": x.session.id, "x-tappass-user": x.end_user, "x-tappass-context": x.context,
             "x-tappass-flags": call.flags_sent,
         },
-    })
+    });
+    for (name, value) in &call.passed {
+        asked["headers"][*name] = value.as_str().into();
+    }
+    asked
 }
 
 #[async_trait::async_trait]
@@ -255,8 +258,7 @@ impl Waiting for RequireApproval {
         }
         let mut history = Vec::new();
         if of_tools {
-            let body = &call.exchange.request.body;
-            for past in past_calls(body) {
+            for past in call.shape().history(&call.exchange.request.body).calls {
                 let arguments = read(&past.call).ok();
                 if self.of_tool_call(&call.exchange, &past.call.name, arguments.as_ref()).is_empty() {
                     continue;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tappass_model::{
     Change, Effect, Exchange, Family, Finding, Match, OnDetection, Origin, Outcome, Scope, Taint,
 };
+use tappass_provider::dialects;
 
 use super::shared::glob;
 use crate::step::{Category, Define, Meta, Phase, Pure};
@@ -224,38 +224,22 @@ impl Sink {
     }
 }
 
-/// The names of the tool calls in each message that has any.
-fn calls(messages: &[Value]) -> impl DoubleEndedIterator<Item = Vec<(&str, &str)>> {
-    messages.iter().filter(|m| m["role"] == "assistant").map(|m| {
-        let calls = m["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let name = |c: &Value| c["function"]["name"].as_str().is_some();
-        let custom = calls.iter().filter(move |c| name(c) || c["custom"]["name"].is_string());
-        custom
-            .map(|c| {
-                let name = c["function"]["name"].as_str().or_else(|| c["custom"]["name"].as_str());
-                (c["id"].as_str().unwrap_or_default(), name.unwrap_or_default())
-            })
-            .collect()
-    })
-}
-
 impl Pure for TaintCheck {
     fn run(&self, x: &Exchange) -> Outcome {
         let mut new = self.labels(&x.matches);
-        let messages = x.request.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let returned = |id: &str| messages.iter().any(|m| m["tool_call_id"] == id);
-        let from_outside =
-            calls(messages).flatten().any(|(id, name)| Self::any(&self.external, name) && returned(id));
+        let history = dialects::of(x.request.dialect).history(&x.request.body);
+        let from_outside = history
+            .calls
+            .iter()
+            .any(|past| past.result.is_some() && Self::any(&self.external, &past.call.name));
         if from_outside && x.request.segments.iter().any(|s| s.origin == Origin::ToolResult) {
             new.insert(Taint::External);
         }
         // Earlier turns were judged when they were the last.
-        let last = calls(messages).next_back().unwrap_or_default();
-        let fresh = messages.last().is_some_and(|m| m["role"] == "tool");
+        let last = history.last_round().filter(|_| history.answered);
         // What the last turn's own results brought is no reason against the calls that brought it.
         let before = &x.session_memory.taints;
-        let judged =
-            self.judge(before, &BTreeSet::new(), last.into_iter().map(|(_, name)| name).filter(|_| fresh));
+        let judged = self.judge(before, &BTreeSet::new(), last.map(|past| past.call.name.as_str()));
         let labels = new.difference(before);
         labels.fold(judged, |o, label| o.with(Effect::Remember(Scope::Session, Change::Taint(*label))))
     }

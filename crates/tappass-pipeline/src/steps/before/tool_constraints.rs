@@ -7,7 +7,7 @@ use tappass_model::{
     Exchange, Finding, OnDetection, Outcome, ToolCall,
     flags::{EmailFlag, FilesFlag},
 };
-use tappass_provider::dialects::chat::past_calls;
+use tappass_provider::dialects;
 
 use crate::{
     arguments::{
@@ -78,7 +78,7 @@ impl Pure for ToolConstraints {
         if self.rules.is_empty() && x.flags.email.is_none() && x.flags.files.is_none() {
             return Outcome::pass();
         }
-        let calls = past_calls(&x.request.body);
+        let calls = dialects::of(x.request.dialect).history(&x.request.body).calls;
         let refused = calls.iter().filter_map(|past| Some((&past.call.name, self.objects(x, &past.call)?)));
         hit(Self::META.id, refused)
     }

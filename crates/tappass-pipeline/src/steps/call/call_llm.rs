@@ -49,10 +49,11 @@ impl Waiting for CallLlm {
             // Nothing reads the body after this; what is audited was hashed when it came in.
             body: request.body.take(),
             traceparent: call.traceparent.clone(),
+            passed: call.passed.clone(),
         };
         call.provider = provider.id().to_owned();
         let start = Instant::now();
-        let reply = provider.send(send).await;
+        let reply = tappass_provider::send(&*provider, send).await;
         call.upstream += start.elapsed();
         call.reply = Some(reply?);
         Ok(Outcome::pass_with(format!("called {}", call.provider)))

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tappass_model::{Exchange, Finding, OnDetection, Outcome};
-use tappass_provider::dialects::chat::{PastCall, past_calls};
+use tappass_provider::dialects::{self, PastCall};
 
 use super::loops::{identity, is_error, most_repeated, short_digest};
 use crate::{
@@ -62,11 +62,9 @@ impl Define for LoopGuard {
 
 impl Pure for LoopGuard {
     fn run(&self, x: &Exchange) -> Outcome {
-        let user_spoke = x.request.body["messages"]
-            .as_array()
-            .and_then(|messages| messages.iter().rposition(|message| message["role"] == "user"));
-        let mut calls = past_calls(&x.request.body);
-        calls.retain(|past| user_spoke.is_none_or(|at| past.message > at));
+        let history = dialects::of(x.request.dialect).history(&x.request.body);
+        let mut calls = history.calls;
+        calls.retain(|past| history.user_spoke.is_none_or(|at| past.message > at));
         match self.repeats(&calls) {
             None => Outcome::pass(),
             Some((kind, tool, message)) => {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tappass_model::{Change, Effect, Exchange, Finding, OnDetection, Outcome, Scope, Seen};
-use tappass_provider::dialects::chat::past_calls;
+use tappass_provider::dialects;
 
 use super::loops::{identity, is_error, most_repeated, short_digest, turns};
 use crate::step::{Category, Define, Meta, Phase, Pure};
@@ -77,18 +77,15 @@ fn news(x: &Exchange) -> Vec<Seen> {
     let messages = x.request.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let last = messages.last().map(ToString::to_string).unwrap_or_default();
     let mut news = Vec::new();
-    let calls = past_calls(&x.request.body);
-    let round = calls.last().map(|past| past.message);
+    let history = dialects::of(x.request.dialect).history(&x.request.body);
     // Rounds before the last one were news to the call before.
-    let answered =
-        messages.last().is_some_and(|message| matches!(message["role"].as_str(), Some("tool" | "function")));
-    for past in calls.iter().filter(|past| answered && Some(past.message) == round) {
+    for past in history.last_round().filter(|_| history.answered) {
         news.push(seen("tool", identity(&past.call)));
         if let Some(result) = past.result.as_deref().filter(|result| is_error(result)) {
             news.push(seen("error", short_digest(result)));
         }
     }
-    if !answered {
+    if !history.answered {
         news.push(seen("request", short_digest(&last)));
     }
     news

@@ -6,7 +6,8 @@ use serde_json::Value;
 use tappass_model::{Answer, Segment, ToolCall, Usage};
 
 use super::answer::read_usage;
-use super::stream::{Channel, ChannelKind, array, deltas, index_of};
+use super::stream::{array, deltas, field, index_of};
+use crate::dialects::{Channel, ChannelKind};
 
 /// The place of a `function_call` among a choice's calls: after all that have an index.
 const OLD: u64 = u64::MAX;
@@ -115,7 +116,7 @@ impl Accumulator {
                 format!("/choices/{choice}/message/tool_calls/{position}/function/arguments")
             }
             ChannelKind::Other(pointer) => pointer.replacen("/delta", "/message", 1),
-            kind => format!("/choices/{choice}/message/{}", kind.field().unwrap_or_default()),
+            kind => format!("/choices/{choice}/message/{}", field(kind).unwrap_or_default()),
         }
     }
 }

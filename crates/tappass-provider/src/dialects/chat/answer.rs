@@ -3,8 +3,7 @@
 use serde_json::Value;
 use tappass_model::{Answer, Origin, ToolCall, Usage};
 
-use super::collect::Walk;
-use super::place;
+use crate::dialects::{place, walk::Walk};
 
 /// Fields of a message that have a place of their own in the order of segments. The order is the one in which a
 /// model writes them, so that a stream folded together gives the same segments as the whole answer.
@@ -164,7 +163,7 @@ mod tests {
                 (Origin::Answer, "/choices/0/message/annotations/0/~@1#", "url_citation"),
                 (Origin::Answer, "/choices/0/message/annotations/0/~@1/url", "https://a"),
                 (Origin::ToolArguments, "/choices/1/message/tool_calls/0/function/arguments", "{\"q\":1}"),
-                (Origin::Answer, "/~@5/0", "https://b"),
+                (Origin::Answer, "/citations/0", "https://b"),
             ]
         );
         assert_eq!(
@@ -173,7 +172,7 @@ mod tests {
         );
         assert_eq!((answer.usage.total(), answer.model.as_str()), (7, "gpt-x"));
         for segment in &answer.segments {
-            assert_eq!(place::get_text(&body, &segment.pointer), Some(segment.text.as_str()));
+            assert_eq!(place::get_text(&body, &segment.pointer), Some(segment.text.as_str().into()));
         }
     }
 

@@ -1,34 +1,11 @@
 //! What a chat request must have before anything looks at its content.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::dialects::check::{Object, RequestError, model, optional, required_text, wrong};
 
 /// Most choices one request may ask for, as the dialect's inventor has it.
 const MAX_CHOICES: u64 = 128;
-/// Longest model name, in bytes.
-const MAX_MODEL: usize = 256;
-
-/// Why a chat request was refused (422). The texts hold no content, only places.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct RequestError {
-    /// Where: `messages[2].content[0].type`.
-    pub param: String,
-    /// What is wrong there and what would be right.
-    pub message: String,
-}
-
-fn wrong<T>(param: impl Into<String>, expected: &str) -> Result<T, RequestError> {
-    let param = param.into();
-    let message = if param.is_empty() {
-        format!("The body must be {expected}.")
-    } else {
-        format!("`{param}` must be {expected}.")
-    };
-    Err(RequestError { param, message })
-}
-
-type Object = Map<String, Value>;
-
 /// Checks the request; the model and the number of messages come back.
 pub fn request(body: &Value) -> Result<(String, usize), RequestError> {
     let Some(body) = body.as_object() else {
@@ -62,24 +39,6 @@ pub fn request(body: &Value) -> Result<(String, usize), RequestError> {
     optional(body, "", "response_format", |v| v["type"].is_string(), "an object with a `type`")?;
     tools(body)?;
     Ok((model, messages.len()))
-}
-
-/// The model's name goes to the provider unscanned, so it is held to the letters that model names have.
-fn model(body: &Object) -> Result<String, RequestError> {
-    match body.get("model") {
-        Some(Value::String(name)) if name.trim().is_empty() => {
-            wrong("model", "the name of a model, such as \"gpt-4o\"; it is empty")
-        }
-        Some(Value::String(name))
-            if name.len() <= MAX_MODEL
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:@+".contains(&b)) =>
-        {
-            Ok(name.clone())
-        }
-        Some(Value::String(_)) => wrong("model", "at most 256 letters, digits and the signs - _ . / : @ +"),
-        Some(_) => wrong("model", "a string, such as \"gpt-4o\""),
-        None => wrong("model", "given: the name of a model, such as \"gpt-4o\""),
-    }
 }
 
 fn message(at: &str, value: &Value) -> Result<(), RequestError> {
@@ -166,29 +125,6 @@ fn tools(body: &Object) -> Result<(), RequestError> {
         }
     }
     Ok(())
-}
-
-fn required_text(object: &Object, at: &str, key: &str) -> Result<(), RequestError> {
-    match object.get(key) {
-        Some(Value::String(_)) => Ok(()),
-        _ => wrong(format!("{at}.{key}"), "a string"),
-    }
-}
-
-/// A field that may be absent or null.
-fn optional(
-    object: &Object,
-    at: &str,
-    key: &str,
-    good: impl Fn(&Value) -> bool,
-    expected: &str,
-) -> Result<(), RequestError> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(()),
-        Some(value) if good(value) => Ok(()),
-        Some(_) if at.is_empty() => wrong(key, expected),
-        Some(_) => wrong(format!("{at}.{key}"), expected),
-    }
 }
 
 #[cfg(test)]

@@ -1,51 +1,16 @@
 //! The chunks of a stream: the texts in each, and writing them back.
 
 use serde_json::{Map, Value, json};
-use tappass_model::Origin;
 
-/// One text that grows from chunk to chunk.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Channel {
-    /// The choice's `index`; 0 for texts outside the choices.
-    pub choice: u64,
-    /// Which of its texts.
-    pub kind: ChannelKind,
-}
+use crate::dialects::{Channel, ChannelKind};
 
-/// Which text of a choice.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ChannelKind {
-    /// `delta.reasoning_content`
-    Reasoning,
-    /// `delta.content`
-    Content,
-    /// `delta.refusal`
-    Refusal,
-    /// `delta.tool_calls[].function.arguments` (or `.custom.input`), by the call's `index`.
-    ToolArguments(u64),
-    /// Any other string, by its pointer in the chunk: what no version of the dialect knows is scanned all the same.
-    Other(String),
-}
-
-impl ChannelKind {
-    /// Who speaks there.
-    #[must_use]
-    pub const fn origin(&self) -> Origin {
-        match self {
-            Self::Reasoning => Origin::Reasoning,
-            Self::ToolArguments(_) => Origin::ToolArguments,
-            Self::Content | Self::Refusal | Self::Other(_) => Origin::Answer,
-        }
-    }
-
-    /// The field of a `delta` that holds it, for the three that are plain strings there.
-    pub(super) const fn field(&self) -> Option<&'static str> {
-        match self {
-            Self::Reasoning => Some("reasoning_content"),
-            Self::Content => Some("content"),
-            Self::Refusal => Some("refusal"),
-            Self::ToolArguments(_) | Self::Other(_) => None,
-        }
+/// The field of a `delta` that holds a text, for the three that are plain strings there.
+pub(super) const fn field(kind: &ChannelKind) -> Option<&'static str> {
+    match kind {
+        ChannelKind::Reasoning => Some("reasoning_content"),
+        ChannelKind::Content => Some("content"),
+        ChannelKind::Refusal => Some("refusal"),
+        ChannelKind::ToolArguments(_) | ChannelKind::Other(_) => None,
     }
 }
 
@@ -58,7 +23,7 @@ pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
     for (position, choice) in array(&chunk["choices"]).iter().enumerate() {
         let (index, delta) = (index_of(choice, position), &choice["delta"]);
         for kind in PLAIN {
-            if let Some(text) = kind.field().and_then(|field| delta[field].as_str()) {
+            if let Some(text) = field(&kind).and_then(|field| delta[field].as_str()) {
                 found.push((Channel { choice: index, kind }, text));
             }
         }
@@ -80,7 +45,7 @@ pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
         ];
         others(choice, &known, || format!("/choices/{position}"), index, &mut found);
         let mut known = vec!["role", "tool_calls"];
-        known.extend(PLAIN.iter().filter_map(ChannelKind::field).filter(|field| delta[*field].is_string()));
+        known.extend(PLAIN.iter().filter_map(field).filter(|field| delta[*field].is_string()));
         others(delta, &known, || format!("/choices/{position}/delta"), index, &mut found);
     }
     let known = [
@@ -159,7 +124,7 @@ pub fn set_delta(chunk: &mut Value, channel: &Channel, text: String) {
             let body = object(call).entry(kind).or_insert_with(|| json!({}));
             object(body).entry(field).or_insert(Value::Null)
         }
-        _ => object(delta).entry(channel.kind.field().unwrap_or("content")).or_insert(Value::Null),
+        _ => object(delta).entry(field(&channel.kind).unwrap_or("content")).or_insert(Value::Null),
     };
     let changed = place.as_str().unwrap_or_default() != text;
     *place = Value::String(text);

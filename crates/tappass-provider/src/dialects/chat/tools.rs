@@ -1,42 +1,12 @@
-//! The tools of a request: their definitions, the calls that its history holds, and taking some away.
+//! The tools of a chat request: the calls that its history holds, and taking some away.
 
 use serde_json::Value;
 use tappass_model::ToolCall;
 
-/// The definitions on offer, each with its name.
-pub fn definitions(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let items = |key: &str| body[key].as_array().map(Vec::as_slice).unwrap_or_default();
-    let named = |definition| Some((name(definition)?, definition));
-    items("tools").iter().chain(items("functions")).filter_map(named)
-}
+use crate::dialects::tools::{History, PastCall, name, result_text};
 
-/// A tool's name: of a definition, a choice or a call.
-fn name(tool: &Value) -> Option<&str> {
-    [&tool["function"]["name"], &tool["custom"]["name"], &tool["name"]].into_iter().find_map(Value::as_str)
-}
-
-/// The tool whose definition a segment's pointer leads into.
-#[must_use]
-pub fn definition_at<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
-    let mut parts = pointer.split('/').skip(1);
-    let key = parts.next().filter(|key| matches!(*key, "tools" | "functions"))?;
-    name(body[key].get(parts.next()?.parse::<usize>().ok()?)?)
-}
-
-/// A tool call of the history, with what came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastCall {
-    /// The index of the message that asked for it.
-    pub message: usize,
-    /// The call.
-    pub call: ToolCall,
-    /// The text of its result, as far as the history has one.
-    pub result: Option<String>,
-}
-
-/// The tool calls in a request's history, in order, with their results.
-#[must_use]
-pub fn past_calls(body: &Value) -> Vec<PastCall> {
+/// What a request tells of the conversation before it.
+pub fn history(body: &Value) -> History {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut calls: Vec<PastCall> = Vec::new();
     for (index, message) in body["messages"].as_array().into_iter().flatten().enumerate() {
@@ -61,18 +31,15 @@ pub fn past_calls(body: &Value) -> Vec<PastCall> {
                 past.result.is_none() && (past.call.id == id || message["name"] == past.call.name.as_str())
             };
             if let Some(past) = calls.iter_mut().rev().find(waits) {
-                past.result = Some(content(&message["content"]));
+                past.result = Some(result_text(&message["content"]));
             }
         }
     }
-    calls
-}
-
-fn content(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        _ => String::new(),
+    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    History {
+        calls,
+        user_spoke: messages.iter().rposition(|message| message["role"] == "user"),
+        answered: messages.last().is_some_and(|m| matches!(m["role"].as_str(), Some("tool" | "function"))),
     }
 }
 
@@ -115,6 +82,7 @@ pub fn remove_tools(body: &mut Value, removed: &dyn Fn(&str) -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialects::tools::{definition_at, definitions};
     use serde_json::json;
 
     fn offering(choice: &Value) -> Value {
@@ -169,7 +137,7 @@ mod tests {
             {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "one"}]},
             {"role": "assistant", "function_call": {"name": "old", "arguments": "{}"}},
             {"role": "function", "name": "old", "content": "done"}]});
-        let calls = past_calls(&body);
+        let calls = history(&body).calls;
         let shown: Vec<_> =
             calls.iter().map(|c| (c.message, c.call.name.as_str(), c.result.as_deref())).collect();
         assert_eq!(shown, [(1, "read", None), (1, "sql", Some("one")), (3, "old", Some("done"))]);

@@ -4,7 +4,7 @@
 //! its position: `/metadata/~@0` is the value of the first member of `metadata`, `/metadata/~@0#` its key. RFC
 //! 6901 has no `~@`, so the two notations cannot be confused.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
@@ -67,18 +67,23 @@ fn step_mut<'a>(value: &'a mut Value, token: &Token) -> Option<&'a mut Value> {
     }
 }
 
-/// The string or key at a segment's pointer. `None` where there is no string (a number is a segment, but no string).
+/// The text at a segment's pointer: a string, a key, or the JSON of an object (a tool's input). `None` where there is
+/// none (a number is a segment, but no text that could hold another).
 #[must_use]
-pub fn get_text<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
+pub fn get_text<'a>(body: &'a Value, pointer: &str) -> Option<Cow<'a, str>> {
     let tokens = tokens(pointer)?;
     let mut value = body;
     for token in &tokens {
         if let Token::Key(position) = token {
-            return value.as_object()?.keys().nth(*position).map(String::as_str);
+            return value.as_object()?.keys().nth(*position).map(|key| Cow::from(key.as_str()));
         }
         value = step(value, token)?;
     }
-    value.as_str()
+    match value {
+        Value::String(text) => Some(Cow::from(text.as_str())),
+        Value::Object(_) => Some(Cow::from(value.to_string())),
+        _ => None,
+    }
 }
 
 /// Writes `text` to the place of a segment of `body`: masks a string or a long number, renames a key (in its place;
@@ -117,7 +122,22 @@ pub fn set_text(body: &mut Value, pointer: &str, text: String) -> bool {
             *value = Value::String(text);
             true
         }
+        // A tool's input: a segment as JSON, and an object again.
+        Value::Object(_) => {
+            *value = input_of(&text);
+            true
+        }
         _ => false,
+    }
+}
+
+/// A tool's input from its JSON. Where it is none, or no object, what was written stays visible in one.
+#[must_use]
+pub fn input_of(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Value::Object(object),
+        _ if text.trim().is_empty() => Value::Object(Map::new()),
+        _ => Value::Object(Map::from_iter([("arguments".to_owned(), text.into())])),
     }
 }
 
@@ -148,7 +168,7 @@ fn rename(object: &mut Map<String, Value>, position: usize, name: String) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialects::chat::collect;
+    use crate::dialects::chat::request_texts;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -175,11 +195,11 @@ mod tests {
     fn escaped_names_and_data_urls() {
         let mut body = json!({"a/b": {"c~d": "x"}, "url": "data:image/png;base64,AAAA"});
         assert!(set_text(&mut body, "/a~1b/c~0d", "y".into()));
-        assert_eq!(get_text(&body, "/a~1b/c~0d"), Some("y"));
+        assert_eq!(get_text(&body, "/a~1b/c~0d"), Some("y".into()));
         assert!(set_text(&mut body, "/url", "data:[X];base64,".into()));
-        assert_eq!(get_text(&body, "/url"), Some("data:[X];base64,AAAA"));
+        assert_eq!(get_text(&body, "/url"), Some("data:[X];base64,AAAA".into()));
         assert!(set_text(&mut body, "/url", "[URL]".into()));
-        assert_eq!(get_text(&body, "/url"), Some("[URL]"));
+        assert_eq!(get_text(&body, "/url"), Some("[URL]".into()));
     }
 
     #[test]
@@ -208,14 +228,14 @@ mod tests {
         #[test]
         fn every_segment_is_found_and_masked(inner in json_value()) {
             let mut body = json!({"metadata": inner});
-            let segments = collect::request(&body);
+            let segments = request_texts(&body);
             for segment in &segments {
                 if let Some(text) = get_text(&body, &segment.pointer) {
-                    prop_assert_eq!(text, &segment.text);
+                    prop_assert_eq!(text.as_ref(), &segment.text);
                 }
                 prop_assert!(set_text(&mut body, &segment.pointer, "MASK".into()), "{}", segment.pointer);
             }
-            let left = collect::request(&body);
+            let left = request_texts(&body);
             prop_assert_eq!(left.len(), segments.len());
             prop_assert!(left.iter().all(|s| s.text.starts_with("MASK")));
         }

@@ -1,0 +1,63 @@
+//! The tools of a request, as far as the dialects have them alike.
+
+use serde_json::Value;
+use tappass_model::ToolCall;
+
+/// The definitions on offer, each with its name.
+pub fn definitions(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let items = |key: &str| body[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let named = |definition| Some((name(definition)?, definition));
+    items("tools").iter().chain(items("functions")).filter_map(named)
+}
+
+/// A tool's name: of a definition, a choice or a call.
+pub(super) fn name(tool: &Value) -> Option<&str> {
+    [&tool["function"]["name"], &tool["custom"]["name"], &tool["name"]].into_iter().find_map(Value::as_str)
+}
+
+/// The tool whose definition a segment's pointer leads into.
+#[must_use]
+pub fn definition_at<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
+    let mut parts = pointer.split('/').skip(1);
+    let key = parts.next().filter(|key| matches!(*key, "tools" | "functions"))?;
+    name(body[key].get(parts.next()?.parse::<usize>().ok()?)?)
+}
+
+/// A tool call of the history, with what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastCall {
+    /// The index of the message that asked for it.
+    pub message: usize,
+    /// The call.
+    pub call: ToolCall,
+    /// The text of its result, as far as the history has one.
+    pub result: Option<String>,
+}
+
+/// What a request tells of the conversation before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct History {
+    /// The tool calls, in order, with their results.
+    pub calls: Vec<PastCall>,
+    /// The index of the last message in which the user says something.
+    pub user_spoke: Option<usize>,
+    /// Whether the last message reports what tools returned.
+    pub answered: bool,
+}
+
+impl History {
+    /// The calls of the last message that asked for any.
+    pub fn last_round(&self) -> impl Iterator<Item = &PastCall> {
+        let round = self.calls.last().map(|past| past.message);
+        self.calls.iter().filter(move |past| Some(past.message) == round)
+    }
+}
+
+/// The text of a result: a string, or the texts of its parts.
+pub(super) fn result_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        _ => String::new(),
+    }
+}
