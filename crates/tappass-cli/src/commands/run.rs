@@ -12,8 +12,10 @@ use crate::{
 
 /// Run a program with its model calls going through the gateway
 #[derive(Debug, Args)]
-#[command(after_help = "The program finds OPENAI_BASE_URL, OPENAI_API_KEY and TAPPASS_URL set. \
-    The agent's key is taken from TAPPASS_API_KEY.")]
+#[command(
+    after_help = "The program finds OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and \
+    TAPPASS_URL set. The agent's key is taken from TAPPASS_API_KEY."
+)]
 pub struct Run {
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
@@ -33,6 +35,10 @@ impl Run {
             .args(arguments)
             .env("OPENAI_BASE_URL", format!("{url}/v1"))
             .env("OPENAI_API_KEY", &key)
+            .env("ANTHROPIC_BASE_URL", url)
+            .env("ANTHROPIC_API_KEY", &key)
+            // It would be sent beside the key, and two that differ are refused.
+            .env_remove("ANTHROPIC_AUTH_TOKEN")
             .env("TAPPASS_URL", url)
             .exec();
         Err(CliError::usage(format!("cannot run {}: {error}", program.to_string_lossy())).into())

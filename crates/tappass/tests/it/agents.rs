@@ -120,11 +120,18 @@ fn each_way_to_fail_has_its_exit_code() {
 fn a_program_finds_the_gateway() {
     let home = Home::signed_in();
     let key = home.agent("claims-processor");
-    let printed = home.run_in(&[("TAPPASS_API_KEY", &key)], &["run", "env"]);
+    let around = [("TAPPASS_API_KEY", key.as_str()), ("ANTHROPIC_AUTH_TOKEN", "another")];
+    let printed = home.run_in(&around, &["run", "env"]);
     assert_eq!(printed.code, 0, "{printed:?}");
-    for wanted in [format!("OPENAI_BASE_URL={}/v1", home.url), format!("OPENAI_API_KEY={key}")] {
+    for wanted in [
+        format!("OPENAI_BASE_URL={}/v1", home.url),
+        format!("OPENAI_API_KEY={key}"),
+        format!("ANTHROPIC_BASE_URL={}", home.url),
+        format!("ANTHROPIC_API_KEY={key}"),
+    ] {
         assert!(printed.stdout.lines().any(|l| l == wanted), "{wanted}: {printed:?}");
     }
+    assert!(!printed.stdout.contains("ANTHROPIC_AUTH_TOKEN"), "two credentials that differ are refused");
     assert_eq!(home.run_in(&[("TAPPASS_API_KEY", &key)], &["run", "sh", "-c", "exit 7"]).code, 7);
 }
 
