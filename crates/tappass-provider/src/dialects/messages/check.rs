@@ -67,7 +67,13 @@ pub fn request(body: &Value, generates: bool) -> Result<Checked, RequestError> {
     }
     match body.get("system") {
         None | Some(Value::Null | Value::String(_)) => {}
-        Some(Value::Array(list)) => blocks("system", list, &mut unknown)?,
+        Some(Value::Array(list)) => {
+            blocks("system", list, &mut unknown)?;
+            // A system prompt is text; nobody looks for pictures there.
+            if let Some(i) = list.iter().position(|block| block["type"] != "text") {
+                unknown.get_or_insert(format!("system[{i}]"));
+            }
+        }
         Some(_) => return wrong("system", "a string or a list of text blocks"),
     }
     optional(body, "", "stream", Value::is_boolean, "true or false")?;
@@ -216,6 +222,11 @@ mod tests {
         let nested = json!([{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "novel"}]}]);
         let checked = request(&with(&nested), true).expect("goes on in observe");
         assert_eq!(checked.unknown.as_deref(), Some("messages[0].content[0].content[0]"));
+        let mut pictured = with(&json!("x"));
+        pictured["system"] =
+            json!([{"type": "text", "text": "x"}, {"type": "image", "source": {"type": "base64"}}]);
+        let checked = request(&pictured, true).expect("goes on in observe");
+        assert_eq!(checked.unknown.as_deref(), Some("system[1]"));
         let mut count = with(&json!([{"type": "document", "source": {}}]));
         count.as_object_mut().expect("an object").shift_remove("max_tokens");
         assert_eq!(request(&count, false), Ok(Checked { model: "m".into(), messages: 1, unknown: None }));
