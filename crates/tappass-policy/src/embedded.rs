@@ -11,8 +11,9 @@ use std::{
 use async_trait::async_trait;
 use regorus::{
     CompiledPolicy, PolicyLengthConfig,
-    utils::limits::{ExecutionTimerConfig, set_fallback_execution_timer_config},
+    utils::limits::{ExecutionTimerConfig, LimitError, set_fallback_execution_timer_config},
 };
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 use crate::{
@@ -100,7 +101,7 @@ impl Engine for Embedded {
         let input = regorus::Value::from(input);
         let mut decision = Decision::allow();
         for policy in self.shipped.iter().chain(&self.own).filter(|p| p.question == question) {
-            decision = decision.or_stricter(policy.decide(input.clone())?);
+            decision = decision.or_stricter(policy.decide(&input)?);
         }
         Ok(decision)
     }
@@ -144,11 +145,22 @@ impl Policy {
         Ok(Self { question, compiled })
     }
 
-    fn decide(&self, input: regorus::Value) -> Result<Decision, PolicyError> {
+    /// The engine's clock goes on while this thread waits for a processor, so what ran out of time without having had
+    /// it is evaluated again: a busy machine is not a slow policy, and must not refuse calls as if it were.
+    fn evaluate(&self, input: &regorus::Value) -> anyhow::Result<regorus::Value> {
+        let begun = processor_time();
+        loop {
+            match self.compiled.eval_with_input(input.clone()) {
+                Err(error) if interrupted(&error, processor_time().saturating_sub(begun)) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn decide(&self, input: &regorus::Value) -> Result<Decision, PolicyError> {
         let name = self.question.package();
         let value = self
-            .compiled
-            .eval_with_input(input)
+            .evaluate(input)
             .map_err(|e| PolicyError::Failed(name, CompileError::of(&e.to_string()).to_string()))?;
         if value == regorus::Value::Undefined {
             return Err(PolicyError::Undefined(name));
@@ -156,6 +168,19 @@ impl Policy {
         let text = value.to_json_str().map_err(|e| PolicyError::NotADecision(name, e.to_string()))?;
         serde_json::from_str(&text).map_err(|e| PolicyError::NotADecision(name, e.to_string()))
     }
+}
+
+/// Whether an evaluation ran out of time although it has had less than half of it.
+fn interrupted(error: &anyhow::Error, had: Duration) -> bool {
+    let out_of_time = error
+        .chain()
+        .any(|e| matches!(e.downcast_ref::<LimitError>(), Some(LimitError::TimeLimitExceeded { .. })));
+    out_of_time && had < TIME / 2
+}
+
+/// How long this thread has had a processor.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -194,6 +219,21 @@ mod tests {
             {"step": "scan_output", "kind": "IBAN", "score": 0.9}]});
         let decision = policies.decide(Question::Guardrails, input).await.expect("decides");
         assert_eq!(decision.action, OnDetection::Block);
+    }
+
+    #[test]
+    fn what_runs_out_of_its_own_time_is_not_tried_again() {
+        // Ten thousand million pairs: nothing that ends.
+        let endless = "package tappass.tools\nimport rego.v1\n\
+            decision := {\"action\": \"allow\"} if { some i in numbers.range(1, 100000); \
+            some j in numbers.range(1, 100000); i + j < 0 }\n";
+        let policy = Policy::compile(Question::Tools, endless).expect("compiles");
+        let begun = processor_time();
+        let error = policy.evaluate(&regorus::Value::new_object()).expect_err("runs out of time");
+        assert!(processor_time() - begun >= TIME / 2);
+        assert!(!interrupted(&error, TIME), "it has had its time");
+        assert!(interrupted(&error, TIME / 3), "it was kept from it");
+        assert!(!interrupted(&anyhow::anyhow!("another error"), Duration::ZERO));
     }
 
     #[tokio::test]
