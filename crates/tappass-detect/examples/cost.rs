@@ -46,15 +46,20 @@ fn main() {
         }
     }
     if wants("hostile") {
-        let mut worst: Vec<(f64, String, String)> = hostile_units()
+        let units = hostile_units();
+        let mut worst: Vec<(f64, String, String)> = units
             .into_iter()
-            .map(|(name, unit)| {
-                let text = repeated(&unit, 32 << 10);
-                ((0..3).map(|_| once(&all, &text)).fold(f64::INFINITY, f64::min), name, unit)
-            })
+            .map(|(name, unit)| (once(&all, &repeated(&unit, 4 << 10)), name, unit))
             .collect();
-        worst.sort_by(|a, b| b.0.total_cmp(&a.0));
-        println!("\n{} hostile texts, 32 KB each; the costliest:   µs/KB", worst.len());
+        let by_cost = |a: &(f64, String, String), b: &(f64, String, String)| b.0.total_cmp(&a.0);
+        worst.sort_by(by_cost);
+        // The costliest once more, longer and with the least of three.
+        for (us, _, unit) in worst.iter_mut().take(60) {
+            let text = repeated(unit, 32 << 10);
+            *us = (0..3).map(|_| once(&all, &text)).fold(f64::INFINITY, f64::min);
+        }
+        worst[..60].sort_by(by_cost);
+        println!("\n{} hostile texts; the costliest, 32 KB each:   µs/KB", worst.len());
         for (us, name, unit) in worst.iter().take(30) {
             println!("  {:<40} {us:>8.0}  {}", name, unit.escape_debug().take(60).collect::<String>());
         }

@@ -23,6 +23,7 @@ use tappass_model::Match;
 use crate::{
     anchor::Anchor,
     detector::View,
+    effort,
     head::Head,
     pattern::{self, Pattern, Tail},
     rule::{CONTEXT, Hit, Rule, Words, is_word},
@@ -276,6 +277,7 @@ impl Walker<'_> {
             state = dfa.next_state(cache, state, *byte).expect(SURE);
             if state.is_tagged() {
                 if state.is_dead() {
+                    effort::add(at - from);
                     return true;
                 }
                 if state.is_match() {
@@ -285,6 +287,7 @@ impl Walker<'_> {
                 }
             }
         }
+        effort::add(limit - from);
         if limit < bytes.len() {
             return true;
         }
@@ -356,6 +359,7 @@ impl Group {
         let rule = &self.rules[*rule];
         let (from, base, to) = (start - view.base, t.base - view.base, t.end - view.base);
         let all = &view.text[from..to];
+        effort::add(all.len());
         let before = &view.text[ceil(view.text, from.saturating_sub(CONTEXT))..from];
         let after = &view.text[to..floor(view.text, (to + rule.after).min(view.text.len()))];
         let hit = Hit { value: all, whole: all, before, words, after, score: rule.score };

@@ -17,6 +17,7 @@ mod code;
 mod compile;
 mod custom;
 mod detector;
+mod effort;
 mod escalation;
 mod exfil;
 mod families;

@@ -76,6 +76,9 @@ impl Tail {
 
     /// How many bytes of `run` the tail may have at most.
     pub(crate) fn most(&self, run: &str) -> usize {
+        if run.len() <= self.most {
+            return run.len();
+        }
         run.char_indices().nth(self.most).map_or(run.len(), |(at, _)| at)
     }
 }

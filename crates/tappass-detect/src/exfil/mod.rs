@@ -39,7 +39,10 @@ pub(crate) fn rules() -> Vec<Rule> {
 
 /// What a value carries, and how sure that is: in a link that is followed, and in an image that is fetched.
 fn link(hit: &Hit<'_>) -> Option<f32> {
-    let url = hit.whole.trim_end_matches([')', ']', ',', '.', ';', ':', '!', '*', '_']);
+    // What follows another `//` is a link of its own, and judged as one.
+    let scheme = hit.whole.find("//").map_or(0, |at| at + 2);
+    let whole = hit.whole[scheme..].find("//").map_or(hit.whole, |at| &hit.whole[..scheme + at]);
+    let url = whole.trim_end_matches([')', ']', ',', '.', ';', ':', '!', '*', '_']);
     let (address, query) = url.split_once(['?', '#']).unwrap_or((url, ""));
     let image = is_image(hit.before);
     let mut best = 0.0_f32;
@@ -77,6 +80,10 @@ fn collector(hit: &Hit<'_>) -> Option<f32> {
 
 /// Labels that are opened to text, or several that only a program would write.
 fn tunnel(hit: &Hit<'_>) -> Option<f32> {
+    // A name begins where its first label does.
+    if hit.before.ends_with(|c: char| c.is_ascii_alphanumeric() || "_-".contains(c)) {
+        return None;
+    }
     let labels: Vec<&str> = hit.value.split('.').collect();
     let top = labels.last()?;
     let host = top.len() >= 2 && top.bytes().all(|b| b.is_ascii_lowercase());
@@ -94,6 +101,12 @@ fn tunnel(hit: &Hit<'_>) -> Option<f32> {
 
 /// A long blob that opens to text. Pictures, keys and signatures do not.
 fn blob(hit: &Hit<'_>) -> Option<f32> {
+    // Where the run of such characters begins, or a long name within a path: not at each of them.
+    let within = hit.before.ends_with(|c: char| c.is_ascii_alphanumeric() || "+/_-".contains(c));
+    let named = || hit.value.bytes().take(16).all(|b| b.is_ascii_alphanumeric());
+    if within && !(hit.before.ends_with('/') && named()) {
+        return None;
+    }
     let data = hit.before.ends_with("base64,") || hit.before.trim_end().ends_with("-----");
     let part = &hit.value[..hit.value.len().min(400) & !3];
     hit.when(!data && (hex(part).is_some() || base64(part).is_some()))
