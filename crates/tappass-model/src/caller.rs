@@ -48,6 +48,8 @@ pub struct AgentSettings {
     pub flags: Flags,
     /// Whether each answer carries the steps' trace.
     pub trace: bool,
+    /// Whether its client knows the outcome `needs_approval`; others are told `block`.
+    pub approvals: bool,
 }
 
 /// An agent that has shown who it is. Made by `identify`, never changed after.

@@ -19,6 +19,10 @@ pub enum Dialect {
     AnthropicMessages,
     /// Anthropic's `POST /v1/messages/count_tokens`.
     AnthropicTokens,
+    /// `POST /v1/govern`: a tool call that an agent is about to make, without a model's answer.
+    ToolCall,
+    /// `POST /v1/govern/execution`: what such a call came to.
+    ToolResult,
 }
 
 /// Which conversation a call belongs to.

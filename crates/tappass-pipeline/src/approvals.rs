@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tappass_model::{Classification, Exchange};
+use tappass_model::{Classification, Dialect, Exchange};
 use tappass_store::{Approval, Asked};
 use uuid::Uuid;
 
@@ -154,7 +154,12 @@ pub fn of_request(call: &Call) -> String {
 /// The same for a tool call: the tool and its canonical arguments.
 #[must_use]
 pub fn of_tool_call(call: &Call, tool: &str, arguments: &Value) -> String {
-    bound(call, &json!({"tool": tool, "arguments": arguments}))
+    let mut what = json!({"tool": tool, "arguments": arguments});
+    let x = &call.exchange;
+    if x.request.dialect == Dialect::ToolCall && !x.request.body["payload"]["server"].is_null() {
+        what["server"] = x.request.body["payload"]["server"].clone();
+    }
+    bound(call, &what)
 }
 
 fn bound(call: &Call, what: &Value) -> String {
@@ -168,7 +173,7 @@ fn bound(call: &Call, what: &Value) -> String {
 impl Call {
     /// What never reached its provider has not been done: whoever approved it need not be asked again.
     pub(crate) async fn give_approvals_back(&mut self) {
-        if !self.provider.is_empty() {
+        if self.went_out() {
             return;
         }
         let x = &self.exchange;

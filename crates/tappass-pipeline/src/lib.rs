@@ -27,6 +27,7 @@ pub mod stream;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+mod tool_call;
 pub mod trace;
 
 pub use approvals::{Approvals, Nobody};

@@ -84,6 +84,8 @@ pub struct Call {
     pub resume: Option<String>,
     /// Its flags as they were sent.
     pub flags_sent: String,
+    /// Whether it is a tool call that its agent was told it may make, or a result that an agent has already.
+    pub(crate) handed: bool,
     /// Whether its client has left: then nobody is asked any more, and no approval used.
     pub left: bool,
     /// The questions that it has put to people.
@@ -125,6 +127,7 @@ impl Call {
             traceparent: None,
             resume: None,
             flags_sent: String::new(),
+            handed: false,
             left: false,
             asked: Vec::new(),
             approved: Vec::new(),
@@ -342,7 +345,7 @@ impl Call {
 
     /// Runs the steps of a range. After a block the pure steps of the range still look, so that the record has the
     /// call's level, its cost and all that was found; steps that wait do not run any more.
-    async fn run(&mut self, range: Range<usize>) -> Result<(), Halt> {
+    pub(crate) async fn run(&mut self, range: Range<usize>) -> Result<(), Halt> {
         let pipeline = Arc::clone(&self.pipeline);
         let mut halt = Ok(());
         for step in &pipeline.steps[range] {
@@ -447,7 +450,7 @@ impl Call {
         });
     }
 
-    fn skip(&mut self, step: &Placed, why: &str) {
+    pub(crate) fn skip(&mut self, step: &Placed, why: &str) {
         self.push(step, Action::Skip, Action::Allow, why.to_owned(), Duration::ZERO);
     }
 

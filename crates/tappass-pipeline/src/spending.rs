@@ -42,6 +42,9 @@ impl Call {
     #[must_use]
     pub fn estimate(&self) -> (Usage, f64) {
         let request = &self.exchange.request;
+        if request.model.is_empty() {
+            return (Usage::default(), 0.0);
+        }
         let completion_tokens = self.shape().ceiling(&request.body, ANSWER_TOKENS);
         let usage = Usage { prompt_tokens: self.prompt_tokens(), completion_tokens };
         let resolved = self.services.providers.resolve(&request.model);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tappass_model::{Change, Exchange, Family, Match, OnDetection, Outcome, Scope, ToolCall};
+use tappass_model::{Change, Dialect, Exchange, Family, Match, OnDetection, Outcome, Scope, ToolCall};
 use tappass_provider::ProviderError;
 
 use crate::{arguments::Objection, runner::Call};
@@ -164,6 +164,12 @@ pub trait Pure: Send + Sync {
     /// Its second look, once the answer is there and before the steps after the provider call.
     fn judge_answer(&self, _exchange: &Exchange) -> Outcome {
         Outcome::pass()
+    }
+
+    /// Whether a step of the `call` or the `after` phase judges a tool call, or its result, that comes without a model's
+    /// call. The steps after the provider's call all see the tool call.
+    fn without_model(&self, _dialect: Dialect) -> bool {
+        false
     }
 
     /// What is put back into the answer once every mask is in: tokens with their values. Asked only in a mode that

@@ -11,6 +11,7 @@ pub mod flow;
 pub mod frame;
 pub mod messages;
 pub mod place;
+pub mod tool;
 pub mod tools;
 pub mod walk;
 
@@ -120,5 +121,7 @@ pub fn of(dialect: Dialect) -> &'static dyn Shape {
         Dialect::OpenAiChat => &chat::Chat,
         Dialect::AnthropicMessages => &messages::Messages,
         Dialect::AnthropicTokens => &messages::Tokens,
+        Dialect::ToolCall => &tool::Calls,
+        Dialect::ToolResult => &tool::Results,
     }
 }

@@ -43,6 +43,8 @@ pub struct History {
     pub user_spoke: Option<usize>,
     /// Whether the last message reports what tools returned.
     pub answered: bool,
+    /// The tool whose result is all that the request is about.
+    pub reported: Option<String>,
 }
 
 impl History {

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tappass_audit::{Detection, Event, EventType, Latency, PipelineRef, StepRow};
-use tappass_model::Action;
+use tappass_model::{Action, Dialect};
 use tappass_pipeline::{PolicyRow, explain};
 
 use super::Open;
@@ -82,7 +82,12 @@ fn observe(open: &Open) {
 
 fn call_event(open: &Open) -> Event {
     let (x, trace, pipeline) = (&open.call.exchange, &open.call.trace, &open.call.pipeline);
-    let kind = if trace.blocked.is_some() { EventType::LlmCallBlocked } else { EventType::LlmCall };
+    let kind = match (x.request.dialect, &trace.blocked) {
+        (Dialect::ToolCall | Dialect::ToolResult, None) => EventType::ToolCall,
+        (Dialect::ToolCall | Dialect::ToolResult, Some(_)) => EventType::ToolCallBlocked,
+        (_, None) => EventType::LlmCall,
+        (_, Some(_)) => EventType::LlmCallBlocked,
+    };
     let total = open.received.elapsed();
     let mut event = base(open, kind);
     event.event_id = x.task_id;
@@ -123,6 +128,9 @@ fn call_event(open: &Open) -> Event {
 fn details(open: &Open) -> Value {
     let mut details =
         json!({"request_id": open.call.exchange.request_id, "stream": open.call.exchange.request.stream});
+    for (key, value) in &open.about {
+        details[key] = value.clone();
+    }
     let explained = explain(&open.call);
     if !explained.is_empty() {
         details["explain"] = json!(explained);
@@ -159,6 +167,10 @@ fn policy(row: &PolicyRow) -> Value {
 /// One event for each tool call the model asked for.
 fn tool_events(open: &Open) -> Vec<Event> {
     let x = &open.call.exchange;
+    if x.request.dialect == Dialect::ToolCall {
+        // It is the call's own event.
+        return Vec::new();
+    }
     let blocked = open.call.trace.blocked.is_some();
     let calls = x.answer.as_ref().map(|a| a.tool_calls.as_slice()).unwrap_or_default();
     let event = |call: &tappass_model::ToolCall| {
@@ -197,7 +209,7 @@ fn base(open: &Open, kind: EventType) -> Event {
     event.session_id = Some(x.session.id.clone());
     event.turn_index = Some(x.session.turn_index);
     event.user.clone_from(&x.end_user);
-    event.model = Some(x.request.model.clone());
+    event.model = Some(x.request.model.clone()).filter(|model| !model.is_empty());
     event.mode = Some(x.mode);
     event.classification = Some(x.classification);
     event

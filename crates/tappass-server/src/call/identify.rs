@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::http::{HeaderMap, HeaderValue};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tappass_model::{
     AgentCaller, Classification, Dialect, Exchange, FlagError, Flags, ModelRequest, SessionRef, json,
 };
@@ -31,7 +31,7 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
         json::parse_strict(bytes).map_err(|e| ApiError::unprocessable("invalid_json", e.to_string()))?;
     let flags =
         Flags::parse(header(head, "x-tappass-flags")?.unwrap_or_default()).map_err(|e| bad_flag(&e))?;
-    let named = session_name(head, &body)?;
+    let named = session_name(dialect, head, &body)?;
     let end_user = name("x-tappass-user", header(head, "x-tappass-user")?)?;
     let context = name("x-tappass-context", header(head, "x-tappass-context")?)?;
     let wants_usage = shape.wants_usage(&body);
@@ -81,6 +81,7 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
         failure: None,
         left: false,
         events: Vec::new(),
+        about: Map::new(),
         guard: None,
         call,
     }))
@@ -103,18 +104,21 @@ async fn policies_of(app: &App, caller: &AgentCaller) -> Result<Arc<dyn Engine>,
     })
 }
 
-/// `X-TapPass-Session`, `X-Session-Id`, or `metadata.session_id`: the first that is there.
-fn session_name(head: &HeaderMap, body: &Value) -> Result<Option<String>, ApiError> {
+/// `X-TapPass-Session`, `X-Session-Id`, or `metadata.session_id` (`session_id`, of tool calls): the first that is there.
+fn session_name(dialect: Dialect, head: &HeaderMap, body: &Value) -> Result<Option<String>, ApiError> {
     for key in ["x-tappass-session", "x-session-id"] {
         if let Some(value) = header(head, key)? {
             return name(key, Some(value));
         }
     }
+    if matches!(dialect, Dialect::ToolCall | Dialect::ToolResult) {
+        return name("session_id", body["session_id"].as_str());
+    }
     name("metadata.session_id", body["metadata"]["session_id"].as_str())
 }
 
 /// A name that a caller gave: short, and without control characters.
-fn name(what: &str, value: Option<&str>) -> Result<Option<String>, ApiError> {
+pub fn name(what: &str, value: Option<&str>) -> Result<Option<String>, ApiError> {
     let Some(value) = value.map(str::trim).filter(|v| !v.is_empty()) else { return Ok(None) };
     if value.len() > MAX_NAME || value.chars().any(char::is_control) {
         let detail = format!("`{what}` must be at most {MAX_NAME} bytes without control characters.");

@@ -9,6 +9,7 @@ pub mod governance;
 pub mod identify;
 pub mod refusal;
 pub mod stream;
+pub mod verdict;
 
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tappass_audit::Event;
 use tappass_pipeline::{Call, Halt, StreamGuard};
 use tappass_provider::{EventStream, ProviderError, ProviderReply};
@@ -46,6 +47,8 @@ pub struct Open {
     pub left: bool,
     /// What is recorded of it; empty until it ends.
     pub events: Vec<Event>,
+    /// What is recorded of a tool call or a result beside what its steps did.
+    pub about: Map<String, Value>,
     /// Governs the answer while it streams.
     pub guard: Option<StreamGuard>,
 }

@@ -51,17 +51,6 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
         Denial::Approval { .. } => format!("Waits for approval: {}.", blocked.reason),
         _ => format!("Blocked by {}: {}.", blocked.step, blocked.reason),
     };
-    let findings: Vec<Value> = open
-        .call
-        .trace
-        .findings
-        .iter()
-        .filter(|f| f.step == blocked.step)
-        .map(|f| {
-            let place = f.span.and_then(|s| open.call.exchange.request.segments.get(s.segment));
-            json!({"kind": f.kind, "score": digits(f.score), "sample": f.sample, "at": place.map(|s| &s.pointer)})
-        })
-        .collect();
     let mut body = Map::new();
     body.insert("decision".into(), decision.into());
     if !waits {
@@ -70,7 +59,7 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
     body.insert("reason".into(), blocked.reason.as_str().into());
     body.insert("message".into(), message.as_str().into());
     body.insert("classification".into(), json!(open.call.exchange.classification));
-    body.insert("details".into(), json!({"findings": findings}));
+    body.insert("details".into(), json!({"findings": findings(open, blocked)}));
     body.extend(governance::ids(open));
     body.extend(governance::approval(open, blocked).into_iter().flatten());
     let more = [("blocked_by", blocked.step), ("reason", blocked.reason.as_str())];
@@ -85,6 +74,17 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
     body.extend(open.call.shape().error(&failure));
     body.insert("tappass".into(), governance::object(open));
     Value::Object(body)
+}
+
+/// What the step that blocked had found: masked samples, never content.
+pub fn findings(open: &Open, blocked: &Blocked) -> Vec<Value> {
+    let of_step = open.call.trace.findings.iter().filter(|f| f.step == blocked.step);
+    of_step
+        .map(|f| {
+            let place = f.span.and_then(|s| open.call.exchange.request.segments.get(s.segment));
+            json!({"kind": f.kind, "score": digits(f.score), "sample": f.sample, "at": place.map(|s| &s.pointer)})
+        })
+        .collect()
 }
 
 /// A score as people write it: a float of 32 bits has no short form as one of 64.

@@ -7,10 +7,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
 use crate::{
+    call::verdict::Decision,
     error::ErrorShape,
     params::{ListQuery, Listed},
     routes::{
-        agents, allowlist, approvals, audit, auth, debug, docs, explain, follow, health, models,
+        agents, allowlist, approvals, audit, auth, debug, docs, explain, follow, govern, health, models,
         my_approvals, pipelines, policies, providers, status,
     },
     state::App,
@@ -139,6 +140,7 @@ pub fn routes() -> Vec<Route> {
     [
         health_routes(),
         model_routes(),
+        govern_routes(),
         auth_routes(),
         agent_routes(),
         pipeline_routes(),
@@ -213,6 +215,30 @@ fn model_routes() -> Vec<Route> {
         ),
         Route::new(GET, "/models", Auth::Agent, models::models, "The models an agent may name")
             .speaks(Dialect::OpenAiChat),
+    ]
+}
+
+fn govern_routes() -> Vec<Route> {
+    let ok = StatusCode::OK;
+    vec![
+        Route::new(
+            POST,
+            "/govern",
+            Auth::Agent,
+            govern::ask,
+            "Whether the agent may make a tool call of its own; 200 with the outcome, whatever it is",
+        )
+        .takes::<govern::Question>()
+        .gives::<Decision>(ok),
+        Route::new(
+            POST,
+            "/govern/execution",
+            Auth::Agent,
+            govern::report,
+            "Reports what a tool returned; it is scanned, and masked where it must be",
+        )
+        .takes::<govern::Execution>()
+        .gives::<Decision>(ok),
     ]
 }
 

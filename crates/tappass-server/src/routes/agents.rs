@@ -44,6 +44,8 @@ pub struct Register {
     mode: Option<Mode>,
     /// The floor it starts with; observe unless said otherwise.
     floor: Option<Mode>,
+    /// Whether its client knows the outcome `needs_approval` of `POST /v1/govern`; not, unless said otherwise.
+    approvals: Option<bool>,
 }
 
 /// A new agent with its first key.
@@ -78,6 +80,8 @@ pub struct AgentView {
     tools: ToolRules,
     flags: Flags,
     trace: bool,
+    /// Whether its client knows the outcome `needs_approval`; others are told `block`.
+    approvals: bool,
     /// Counts its changes; the `ETag` is made of it.
     version: i64,
     created_at: String,
@@ -107,6 +111,8 @@ pub struct AgentChange {
     /// Replaces all flags.
     flags: Option<Flags>,
     trace: Option<bool>,
+    /// Whether its client knows the outcome `needs_approval`.
+    approvals: Option<bool>,
 }
 
 /// A key, without what makes it one.
@@ -173,6 +179,7 @@ pub async fn register(
             mode: new.mode.unwrap_or_default().max(new.floor.unwrap_or_default()),
             floor: new.floor.unwrap_or_default(),
             pipeline: new.preset.unwrap_or_else(|| DEFAULT_PRESET.to_owned()),
+            approvals: new.approvals.unwrap_or_default(),
             ..AgentSettings::default()
         },
         version: 1,
@@ -336,6 +343,7 @@ fn apply(mut agent: Agent, change: AgentChange) -> Result<Agent, ApiError> {
     settings.mode = change.mode.unwrap_or(settings.mode);
     settings.floor = change.floor.unwrap_or(settings.floor);
     settings.trace = change.trace.unwrap_or(settings.trace);
+    settings.approvals = change.approvals.unwrap_or(settings.approvals);
     if let Some(pipeline) = change.pipeline {
         settings.pipeline = pipeline;
     }
@@ -468,6 +476,7 @@ impl From<Agent> for AgentView {
             tools: agent.settings.tools,
             flags: agent.settings.flags,
             trace: agent.settings.trace,
+            approvals: agent.settings.approvals,
             version: agent.version,
             created_at: rfc3339(agent.created_at),
             updated_at: rfc3339(agent.updated_at),

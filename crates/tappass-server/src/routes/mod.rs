@@ -9,6 +9,7 @@ pub mod debug;
 pub mod docs;
 pub mod explain;
 pub mod follow;
+pub mod govern;
 pub mod health;
 pub mod models;
 pub mod my_approvals;

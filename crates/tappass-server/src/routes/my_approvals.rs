@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     approvals::{ApprovalQuery, ApprovalView, details, find, what_was_decided},
+    govern,
     models::{Asked, governed},
 };
 use crate::{
@@ -148,7 +149,11 @@ pub async fn resume(
     let body = Bytes::from(asked["request"].to_string());
     // In the dialect in which it was asked.
     let dialect = Dialect::deserialize(&asked["dialect"]).unwrap_or(Dialect::OpenAiChat);
-    governed(dialect, Asked { app, caller, request_id, head: stored, body }).await
+    let asked = Asked { app, caller, request_id, head: stored, body };
+    match dialect {
+        Dialect::ToolCall => govern::judged(dialect, asked).await,
+        _ => governed(dialect, asked).await,
+    }
 }
 
 /// One of the agent's own; another's is what does not exist.

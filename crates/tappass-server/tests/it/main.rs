@@ -9,6 +9,7 @@ mod client;
 mod debug;
 mod explain;
 mod gov;
+mod govern;
 mod life;
 mod management;
 mod messages;

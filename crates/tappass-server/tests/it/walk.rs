@@ -53,6 +53,8 @@ fn example(route: &Route, email: &str) -> Value {
         "/messages" | "/messages/count_tokens" => {
             json!({"model": "builtin/echo", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]})
         }
+        "/govern" => json!({"type": "TOOL_CALL", "payload": {"tool": "search", "args": {"q": "weather"}}}),
+        "/govern/execution" => json!({"tool": "search", "result": "sunny"}),
         _ => {
             assert!(
                 route.body.is_none(),

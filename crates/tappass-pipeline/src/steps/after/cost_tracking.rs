@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tappass_model::{Effect, Exchange, OnDetection, Outcome};
+use tappass_model::{Dialect, Effect, Exchange, OnDetection, Outcome};
 
 use crate::{
     prices::{Price, Prices, bare},
@@ -54,6 +54,9 @@ impl Pure for CostTracking {
     fn run(&self, x: &Exchange) -> Outcome {
         let Some(answer) = &x.answer else { return Outcome::pass() };
         let usage = answer.usage;
+        if x.request.dialect == Dialect::ToolCall {
+            return Outcome::pass_with("no model was called");
+        }
         let names = [answer.model.as_str(), bare(&x.request.model)];
         let price = self.table.at(&answer.provider, &names);
         let usd = price.of(usage);

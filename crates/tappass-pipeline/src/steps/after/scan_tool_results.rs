@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tappass_detect::{Allowlist, family_score, sample};
-use tappass_model::{Exchange, Family, Finding, Match, OnDetection, Origin, Outcome};
+use tappass_model::{Dialect, Exchange, Family, Finding, Match, OnDetection, Origin, Outcome};
 
 use super::{scored::check, shared::summary};
 use crate::step::{Category, Define, Meta, Phase, Pure};
@@ -104,6 +104,10 @@ impl Pure for ScanToolResults {
             return Outcome::pass();
         }
         Outcome::hit(format!("in a tool's result: {}", summary(&found)), found).scored(highest, threshold)
+    }
+
+    fn without_model(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::ToolResult
     }
 }
 

@@ -231,7 +231,10 @@ impl Pure for TaintCheck {
         let from_outside = history
             .calls
             .iter()
-            .any(|past| past.result.is_some() && Self::any(&self.external, &past.call.name));
+            .filter(|past| past.result.is_some())
+            .map(|past| &past.call.name)
+            .chain(&history.reported)
+            .any(|tool| Self::any(&self.external, tool));
         if from_outside && x.request.segments.iter().any(|s| s.origin == Origin::ToolResult) {
             new.insert(Taint::External);
         }

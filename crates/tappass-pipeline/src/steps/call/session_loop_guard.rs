@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tappass_model::{Change, Effect, Exchange, Finding, OnDetection, Outcome, Scope, Seen};
+use tappass_model::{Change, Dialect, Effect, Exchange, Finding, OnDetection, Outcome, Scope, Seen};
 use tappass_provider::dialects;
 
 use super::loops::{identity, is_error, most_repeated, short_digest, turns};
@@ -13,7 +13,7 @@ const LONGEST_CYCLE: usize = 6;
 
 /// # What it does
 /// Remembers the last 256 things of a session, by digest: what was asked, the tool calls that were answered since the
-/// call before, and their errors. A hit is the same request again and again, a sequence of tool calls that repeats, the
+/// call before, those that `POST /v1/govern` was asked about, and their errors. A hit is the same request again and again, a sequence of tool calls that repeats, the
 /// same error, more tool calls in one round than `fan_out`, or more money than `usd` for the whole session.
 /// # Why
 /// Agents that start each other can circle without any one of their tasks being long.
@@ -77,6 +77,10 @@ fn news(x: &Exchange) -> Vec<Seen> {
     let messages = x.request.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let last = messages.last().map(ToString::to_string).unwrap_or_default();
     let mut news = Vec::new();
+    if x.request.dialect == Dialect::ToolCall {
+        // Apart from the calls that histories tell of: an agent may report the same call both ways.
+        return vec![seen("governed", short_digest(&x.request.body.to_string()))];
+    }
     let history = dialects::of(x.request.dialect).history(&x.request.body);
     // Rounds before the last one were news to the call before.
     for past in history.last_round().filter(|_| history.answered) {
@@ -98,11 +102,11 @@ impl Pure for SessionLoopGuard {
         let of = |what: &'static str| {
             all.iter().filter(move |seen| seen.what == what).map(|seen| seen.which.as_str())
         };
-        let tools: Vec<&str> = of("tool").collect();
+        let (tools, governed): (Vec<&str>, Vec<&str>) = (of("tool").collect(), of("governed").collect());
         let fan_out = news.iter().filter(|seen| seen.what == "tool").count();
         let often = |what, most| most_repeated(of(what)).map(|(_, n)| n).filter(|n| *n >= most);
         let cycle = (1..=LONGEST_CYCLE)
-            .map(|period| (period, turns(&tools, period)))
+            .flat_map(|period| [&tools, &governed].map(|calls| (period, turns(calls, period))))
             .find(|(_, n)| *n >= self.cycles);
         let hit = if let Some(times) = often("request", self.same_request) {
             Some(("SAME_REQUEST", format!("the session has asked the same {times} times")))
@@ -129,6 +133,10 @@ impl Pure for SessionLoopGuard {
         };
         news.into_iter()
             .fold(outcome, |outcome, seen| outcome.with(Effect::Remember(Scope::Session, Change::Saw(seen))))
+    }
+
+    fn without_model(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::ToolCall
     }
 }
 
