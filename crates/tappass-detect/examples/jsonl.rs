@@ -8,6 +8,7 @@ use tappass_model::Family;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scanner = Scanner::new(&Family::ALL, &[])?;
+    scanner.prepare();
     let _warm = scanner.scan("Anna Smith, 5 Main Street, 1234 5678");
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in std::io::stdin().lock().lines() {

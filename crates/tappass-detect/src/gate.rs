@@ -151,6 +151,13 @@ impl Gate {
         Ok(())
     }
 
+    /// Builds every group's automaton.
+    pub(crate) fn prepare(&self) {
+        for group in &self.groups {
+            group.automaton();
+        }
+    }
+
     /// Scratch memory of one thread.
     pub(crate) fn scratch(&self) -> PoolGuard<'_, Shared, fn() -> Shared> {
         let mut shared = self.scratch.get();

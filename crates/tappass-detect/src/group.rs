@@ -117,6 +117,10 @@ impl Group {
         Ok(self.dfa.get_or_init(|| dfa))
     }
 
+    pub(crate) fn automaton(&self) -> &DFA {
+        self.build().expect("built-in rules compile: tested; custom ones were built when they came")
+    }
+
     /// A walker over one text, with the states that earlier walks of this thread have built.
     pub(crate) fn walker<'g>(&'g self, scratch: &'g mut Scratch, fuel: &'g mut Fuel) -> Walker<'g> {
         scratch.runs.clear();

@@ -55,6 +55,7 @@ impl Pipelines {
             // Another replica may have changed it: a call sees that within a second.
             cache = cache.time_to_live(Duration::from_secs(1));
         }
+        prepare(ready.clone());
         let compiled = |name| (ready.name == name).then(|| ready.clone());
         let presets = builtin_names().map(|name| (name, OnceCell::new_with(compiled(name)))).collect();
         Self { store, presets, compiled: cache.build(), changes: AtomicU64::new(0) }
@@ -142,7 +143,14 @@ async fn off_the_runtime(
     compile: impl FnOnce() -> Result<Arc<Pipeline>, CompileError> + Send + 'static,
 ) -> Result<Arc<Pipeline>, PipelineError> {
     let done = tokio::task::spawn_blocking(compile).await;
-    Ok(done.map_err(|e| PipelineError::Broken(e.to_string()))??)
+    let pipeline = done.map_err(|e| PipelineError::Broken(e.to_string()))??;
+    prepare(pipeline.clone());
+    Ok(pipeline)
+}
+
+/// Makes a pipeline's detectors ready beside the first calls, which need few of them, rather than on their way.
+fn prepare(pipeline: Arc<Pipeline>) {
+    tokio::task::spawn_blocking(move || pipeline.scanner.prepare());
 }
 
 /// Whether a preset or a pack has that name, so that an organisation's pipeline cannot.

@@ -82,6 +82,8 @@ impl Detect {
 
 /// One answer a line, each as soon as it is there.
 fn rows(scanner: &Scanner, input: &mut dyn BufRead, out: &mut Out) -> anyhow::Result<()> {
+    // So that no row's time is that of making the detectors ready.
+    scanner.prepare();
     for (number, line) in (1..).zip(input.lines()) {
         let line = line.context("the rows cannot be read")?;
         if line.trim().is_empty() {
