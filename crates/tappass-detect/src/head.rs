@@ -1,4 +1,4 @@
-//! Heads: with which two bytes a match may begin.
+//! Heads: with which two bytes a match may begin, and how long a run of the same kind it must begin with.
 //!
 //! They are read off the expressions without their automata, so they may allow more than matches do (whatever is beyond
 //! ASCII counts as any of it), and never less: a head spares walks, it never decides.
@@ -13,12 +13,29 @@ pub(crate) struct Head {
     count: usize,
     /// For each pair of classes, whether a match may begin so.
     fits: Vec<bool>,
+    run: Option<Run>,
 }
+
+/// What the first bytes of every match have in common.
+struct Run {
+    /// The ASCII characters among them, a bit each; of others anything goes.
+    ascii: u128,
+    /// How many bytes.
+    least: usize,
+}
+
+/// A run shorter than this is found out as soon by a walk.
+const RUN: usize = 8;
 
 impl Head {
     /// Of expressions of which every match has at least one byte.
     pub(crate) fn new<'h>(expressions: impl Iterator<Item = &'h Hir>) -> Result<Self, String> {
-        let heads: Vec<Hir> = expressions.map(head).collect();
+        let expressions: Vec<&Hir> = expressions.collect();
+        let run = match expressions.as_slice() {
+            [one] => run(one),
+            _ => None,
+        };
+        let heads: Vec<Hir> = expressions.into_iter().map(head).collect();
         let nfa = thompson::Compiler::new()
             .configure(thompson::Config::new().utf8(false).shrink(false))
             .build_many_from_hir(&heads)
@@ -48,7 +65,7 @@ impl Head {
                 }
             }
         }
-        Ok(Self { classes, count, fits })
+        Ok(Self { classes, count, fits, run })
     }
 
     /// A number for each byte: equal when the head does not tell two bytes apart.
@@ -59,6 +76,32 @@ impl Head {
     /// Whether a match may begin with these two bytes.
     pub(crate) fn fits(&self, first: u8, second: u8) -> bool {
         self.fits[usize::from(self.class(first)) * self.count + usize::from(self.class(second))]
+    }
+}
+
+impl Head {
+    /// Whether a match may begin with these bytes, as far as they go.
+    pub(crate) fn begins(&self, bytes: &[u8]) -> bool {
+        let [first, second, ..] = bytes else { return true };
+        let in_run = |run: &Run| match bytes.get(..run.least) {
+            // From the end: a word that is too short is noticed there.
+            Some(all) => all.iter().rev().all(|byte| !byte.is_ascii() || run.ascii >> byte & 1 == 1),
+            None => true,
+        };
+        self.fits(*first, *second) && self.run.as_ref().is_none_or(in_run)
+    }
+}
+
+/// The run that every match of an expression begins with, if it is long.
+fn run(hir: &Hir) -> Option<Run> {
+    match hir.kind() {
+        HirKind::Capture(capture) => run(&capture.sub),
+        HirKind::Concat(parts) => run(parts.first()?),
+        HirKind::Repetition(repetition) if repetition.min as usize >= RUN => {
+            let HirKind::Class(class) = repetition.sub.kind() else { return None };
+            Some(Run { ascii: crate::pattern::ascii(class), least: repetition.min as usize })
+        }
+        _ => None,
     }
 }
 
@@ -123,6 +166,15 @@ mod tests {
         let hir = regex_syntax::parse(regex).unwrap();
         let head = Head::new([&hir].into_iter()).unwrap();
         head.fits(text.as_bytes()[0], text.as_bytes()[1])
+    }
+
+    #[test]
+    fn a_run_is_as_long_as_every_match_has_it() {
+        let hir = regex_syntax::parse("(?:[a-f0-9]{12,40})(?:x|y)").unwrap();
+        let head = Head::new([&hir].into_iter()).unwrap();
+        assert!(head.begins(b"abcdef012345x") && head.begins(b"abcdef0"), "what is short may go on");
+        assert!(!head.begins(b"abcdef 012345x") && !head.begins(b"zbcdef012345x"));
+        assert!(head.begins("abcdefé12345x".as_bytes()), "beyond ASCII a walk tells");
     }
 
     #[test]

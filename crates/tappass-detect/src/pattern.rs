@@ -154,15 +154,18 @@ fn tail(class: &Class, most: usize) -> Tail {
             ascii.map(|r| (char::from(r.start()), char::from(r.end()))).collect()
         }
     };
-    let mut ascii = 0;
-    for byte in 0..128_u8 {
-        let c = char::from(byte);
-        if ranges.iter().any(|(start, end)| (*start..=*end).contains(&c)) {
-            ascii |= 1 << byte;
-        }
-    }
+    let ascii = ascii(class);
     let beyond = ranges.into_iter().filter(|(_, end)| !end.is_ascii()).collect();
     Tail { ascii, beyond, most }
+}
+
+/// The ASCII members of a class, a bit each.
+pub(crate) fn ascii(class: &Class) -> u128 {
+    let has = |c: char| match class {
+        Class::Unicode(class) => class.ranges().iter().any(|r| (r.start()..=r.end()).contains(&c)),
+        Class::Bytes(class) => class.ranges().iter().any(|r| (r.start()..=r.end()).contains(&(c as u8))),
+    };
+    (0..128_u8).filter(|byte| has(char::from(*byte))).map(|byte| 1 << byte).sum()
 }
 
 #[cfg(test)]

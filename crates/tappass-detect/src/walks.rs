@@ -84,12 +84,15 @@ impl Detector for Walks {
             if !work.is_empty() && (progress.again <= end || view.last) {
                 work.sort_unstable_by_key(|armed| armed.from);
                 let mut next = progress.next;
+                let (head, bytes) = (&gate.groups[index].head, view.text.as_bytes());
                 let mut walker = gate.groups[index].walker(&mut scratch[index], &mut progress.fuel);
                 let settled = work.iter().all(|armed| {
                     let from = armed.from.max(next);
                     let first = self.starts.partition_point(|start| *start < from);
                     self.starts[first..].iter().take_while(|start| **start <= armed.to).all(|start| {
-                        let settled = *start < next || walker.walk(view, *start, out);
+                        let settled = *start < next
+                            || !head.begins(&bytes[start - view.base..])
+                            || walker.walk(view, *start, out);
                         next = next.max(start + usize::from(settled));
                         settled
                     })
