@@ -41,10 +41,23 @@ HEAD = """# What the detectors find, and what they miss
 <!-- Written by tools/detection_figures.py; do not edit. -->
 
 Figures of one run over labelled development texts. Training and tuning saw these texts, so they say what the detectors
-know, not how they generalise; where a detector is trained, its own page says how it does on sources left out.
+know, not how they generalise; for what is trained, the table "On sources left out" says that.
 *Macro* figures are means over sources, so that no large source decides them. A text counts as hit from a score of 0.5.
 `unicode`, `exfil`, `tool_poisoning`, the classification texts and the European personal data are largely synthetic:
 they show whether a detector knows the idea.
+"""
+
+# From the training scripts, which score every source with weights that never saw it.
+LEFT_OUT = """
+| what | trained and tuned without | precision | recall | F1 | false positives |
+|---|---|---|---|---|---|
+| Prompt injection, rules and model, at 0.5 | each source in turn (7,850 texts) | 0.960 | 0.751 | 0.843 | 0.024 |
+| the same, at 0.6 | | 0.974 | 0.722 | 0.830 | 0.014 |
+| the same, at 0.8, as `starter` has it | | 0.988 | 0.617 | 0.760 | 0.006 |
+| Prompt injection, rules alone | (they are not trained) | | 0.352 | 0.520 | 0.002 |
+| Personal data, all kinds | the texts of presidio-research | | | 0.925 | |
+
+These are the figures to plan with: `python3 tools/train_injection.py` prints the first three again.
 """
 
 PUBLIC_TEXT = """
@@ -109,6 +122,8 @@ def page(args):
     head = ["task", "texts", "precision", "recall", "F1", "false positives", "macro recall", "macro false positives",
             "public tools"]
     out += ["\n## Yes or no per text\n\n", table(head, rows)]
+
+    out += ["\n## On sources left out\n", LEFT_OUT]
 
     pii = scored(args, "pii")
     every = pii.pop("ALL")
