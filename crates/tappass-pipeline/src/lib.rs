@@ -37,7 +37,7 @@ pub use compile::{
 };
 pub use explain::{Explained, Found, explain};
 pub use plan::{Plan, PlanError, plan};
-pub use remember::SESSION_LIFE;
+pub use remember::{SESSION_LIFE, SESSION_RISK, session_key};
 pub use runner::{Call, Halt, Services};
 pub use step::{Category, Common, Meta, OnError, Phase};
 pub use stream::StreamGuard;

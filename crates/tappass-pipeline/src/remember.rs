@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tappass_model::{Change, Scope};
+use uuid::Uuid;
 
 use crate::{runner::Call, step::Runnable};
 
@@ -17,6 +18,12 @@ pub const SESSION_RISK: &str = "session";
 
 /// Seconds in which a session's risk halves.
 const RISK_HALF_LIFE: u32 = 30 * 60;
+
+/// The key under which a session's memory is kept. Sessions of one name are another's for each agent.
+#[must_use]
+pub fn session_key(org_id: Uuid, agent_uuid: Uuid, session_id: &str) -> String {
+    format!("session:{org_id}:{agent_uuid}:{session_id}")
+}
 
 impl Call {
     /// Looks up what the pipeline's steps name.
@@ -104,7 +111,7 @@ impl Call {
     fn memory_key(&self, scope: Scope) -> String {
         let (caller, session) = (&self.exchange.caller, &self.exchange.session);
         match scope {
-            Scope::Session => format!("session:{}:{}:{}", caller.org_id, caller.agent_uuid, session.id),
+            Scope::Session => session_key(caller.org_id, caller.agent_uuid, &session.id),
             Scope::Agent => format!("agent:{}:{}", caller.org_id, caller.agent_uuid),
         }
     }

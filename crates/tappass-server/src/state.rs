@@ -265,12 +265,21 @@ impl App {
             {
                 tracing::warn!(%error, "cannot forget what was asked for approval");
             }
+            if minutes % 60 == 1
+                && let Ok(before) = self.clock.now().checked_sub(KEPT_SESSIONS)
+                && let Err(error) = self.store.agent_sessions().forget(before).await
+            {
+                tracing::warn!(%error, "cannot forget old sessions");
+            }
         }
     }
 }
 
 /// How long what was asked for approval is kept, sealed, after its time was over: thirty days.
 const KEPT_QUESTIONS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How long a session that an agent made is kept, from when it was made: thirty days.
+pub(crate) const KEPT_SESSIONS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long the database may take to answer a check.
 const PING: Duration = Duration::from_secs(2);

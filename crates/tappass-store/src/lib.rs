@@ -17,6 +17,7 @@ pub mod page;
 pub mod pipelines;
 pub mod policies;
 pub mod row;
+pub mod sessions;
 pub mod settings;
 pub mod shared;
 pub mod users;
@@ -32,8 +33,9 @@ pub use orgs::{Org, Orgs};
 pub use page::{Page, PageRequest};
 pub use pipelines::{PipelineVersion, Pipelines};
 pub use policies::{Policies, PolicyVersion};
+pub use sessions::{AgentSession, AgentSessions};
 pub use settings::{Setting, Settings};
-pub use shared::{Decision, Hold, MemoryState, SessionTurn, SharedState, Short};
+pub use shared::{Decision, Hold, LastTurn, MemoryState, SessionTurn, SharedState, Short};
 pub use users::{Credentials, Member, SessionUser, User, UserSession, Users};
 
 /// The database of a gateway, migrated and ready. Cheap to clone.
@@ -105,6 +107,12 @@ impl Store {
     #[must_use]
     pub fn debug_traces(&self) -> DebugTraces<'_> {
         DebugTraces(&self.db)
+    }
+
+    /// Sessions that agents have made by name.
+    #[must_use]
+    pub fn agent_sessions(&self) -> AgentSessions<'_> {
+        AgentSessions(&self.db)
     }
 
     /// What people must decide before agents go on.

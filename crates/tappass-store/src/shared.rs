@@ -29,6 +29,17 @@ pub struct SessionTurn {
     pub id: String,
     /// Counts its calls from 1.
     pub turn: u32,
+    /// Whether its agent has ended it: it takes no more calls, and this one was not counted.
+    pub ended: bool,
+}
+
+/// What is known of a session without a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastTurn {
+    /// How many calls it has had.
+    pub turns: u32,
+    /// When the last one came.
+    pub at: Timestamp,
 }
 
 /// An amount to set aside on an account before it is spent. Units are the caller's: one account, one unit.
@@ -64,6 +75,12 @@ pub trait SharedState: fmt::Debug + Send + Sync + 'static {
     /// one. After `idle` without a call a session begins anew: another name if it was named here, turn 1.
     async fn session(&self, scope: &str, named: Option<&str>, idle: Duration) -> SessionTurn;
 
+    /// The last turn of a session by its name; `None` where no call is remembered.
+    async fn last_turn(&self, scope: &str, named: &str) -> Option<LastTurn>;
+
+    /// Ends a session: for `life` from now it takes no more calls.
+    async fn end_session(&self, scope: &str, named: &str, life: Duration);
+
     /// Counts an attempt that may fail, before it is made, so that many at once cannot outrun the count.
     /// With `limit` attempts counted none is allowed until `lock` after the last: gives how long.
     async fn attempt(&self, key: &str, limit: u32, lock: Duration) -> Result<(), Duration>;
@@ -96,7 +113,8 @@ pub struct MemoryState {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     limits: Bounded<i128>,
-    sessions: Bounded<SessionTurn>,
+    /// Each with when its last call came.
+    sessions: Bounded<(SessionTurn, Timestamp)>,
     attempts: Bounded<u32>,
     memories: Bounded<Arc<Memory>>,
     accounts: Bounded<u64>,
@@ -171,16 +189,36 @@ impl SharedState for MemoryState {
 
     async fn session(&self, scope: &str, named: Option<&str>, idle: Duration) -> SessionTurn {
         let key = format!("{scope}\0{}", named.unwrap_or_default());
-        self.sessions.with(&key, self.clock.now(), |slot| {
-            let turn = match slot {
-                Some(had) => SessionTurn { id: had.id.clone(), turn: had.turn.saturating_add(1) },
+        let now = self.clock.now();
+        self.sessions.with_until(&key, now, |slot| {
+            let (turn, at, until) = match slot {
+                Some(((had, at), until)) if had.ended => (had.clone(), *at, until),
+                Some(((had, _), _)) => {
+                    (SessionTurn { turn: had.turn.saturating_add(1), ..had.clone() }, now, later(now, idle))
+                }
                 None => {
                     let id = named.map_or_else(|| self.ids.uuid().to_string(), str::to_owned);
-                    SessionTurn { id, turn: 1 }
+                    (SessionTurn { id, turn: 1, ended: false }, now, later(now, idle))
                 }
             };
-            (turn.clone(), Some((turn, idle)))
+            (turn.clone(), Some(((turn, at), until)))
         })
+    }
+
+    async fn last_turn(&self, scope: &str, named: &str) -> Option<LastTurn> {
+        self.sessions.with_until(&format!("{scope}\0{named}"), self.clock.now(), |slot| {
+            let had = slot.map(|(entry, until)| (entry.clone(), until));
+            let last = had.as_ref().map(|((turn, at), _)| LastTurn { turns: turn.turn, at: *at });
+            (last.filter(|last| last.turns > 0), had)
+        })
+    }
+
+    async fn end_session(&self, scope: &str, named: &str, life: Duration) {
+        let now = self.clock.now();
+        self.sessions.with(&format!("{scope}\0{named}"), now, |slot| {
+            let (turn, at) = slot.map_or((0, now), |(had, at)| (had.turn, *at));
+            ((), Some(((SessionTurn { id: named.to_owned(), turn, ended: true }, at), life)))
+        });
     }
 
     async fn attempt(&self, key: &str, limit: u32, lock: Duration) -> Result<(), Duration> {

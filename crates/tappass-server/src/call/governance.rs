@@ -158,7 +158,7 @@ pub fn with_object(mut answer: Value, open: &Open) -> Vec<u8> {
 }
 
 /// A pipeline's id is its content: the first half of its hash, as a UUIDv8 (RFC 9562 §5.8).
-fn pipeline_uuid(hash: &str) -> Uuid {
+pub fn pipeline_uuid(hash: &str) -> Uuid {
     let mut bytes = [0; 16];
     // A hash is 64 hexadecimal digits; anything else would only give the nil id.
     let _ = hex::decode_to_slice(hash.get(..32).unwrap_or_default(), &mut bytes);

@@ -10,6 +10,7 @@ use tappass_model::{
 use tappass_pipeline::{Call, Pipeline, SESSION_LIFE, plan};
 use tappass_policy::Engine;
 use tappass_provider::dialects::{self, RequestError};
+use uuid::Uuid;
 
 use super::{Governed, Open, conclude};
 use crate::{error::ApiError, routes::models::Asked, state::App};
@@ -41,8 +42,12 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
     let allowlist = app.allowlists.of(caller.org_id).await?;
     let plan = plan(&flags, &caller.settings, &pipeline)
         .map_err(|e| ApiError::unprocessable("invalid_flags", e.to_string()))?;
-    let scope = format!("{}:{}", caller.org_id, caller.agent_uuid);
+    let scope = session_scope(caller.org_id, caller.agent_uuid);
     let turn = app.services.state.session(&scope, named.as_deref(), SESSION_LIFE).await;
+    if turn.ended {
+        let detail = "The session has been ended: make another, or name none.";
+        return Err(ApiError::unprocessable("session_ended", detail));
+    }
     let exchange = Exchange {
         task_id: app.ids.uuid(),
         request_id: request_id.as_str().to_owned(),
@@ -87,8 +92,13 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
     }))
 }
 
+/// Whose sessions a name is looked up among.
+pub fn session_scope(org_id: Uuid, agent_uuid: Uuid) -> String {
+    format!("{org_id}:{agent_uuid}")
+}
+
 /// A pipeline that cannot be had refuses the call: nothing passes ungoverned.
-async fn pipeline_of(app: &App, caller: &AgentCaller) -> Result<Arc<Pipeline>, ApiError> {
+pub async fn pipeline_of(app: &App, caller: &AgentCaller) -> Result<Arc<Pipeline>, ApiError> {
     let name = &caller.settings.pipeline;
     app.pipelines.get(caller.org_id, name).await.map_err(|error| {
         let detail = format!("The agent's pipeline `{name}` cannot be used: {error}.");

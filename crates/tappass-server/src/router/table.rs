@@ -12,7 +12,7 @@ use crate::{
     params::{ListQuery, Listed},
     routes::{
         agents, allowlist, approvals, audit, auth, debug, docs, explain, follow, govern, health, models,
-        my_approvals, pipelines, policies, providers, status,
+        my_approvals, pipelines, policies, providers, sessions, status,
     },
     state::App,
 };
@@ -141,6 +141,7 @@ pub fn routes() -> Vec<Route> {
         health_routes(),
         model_routes(),
         govern_routes(),
+        session_routes(),
         auth_routes(),
         agent_routes(),
         pipeline_routes(),
@@ -239,6 +240,35 @@ fn govern_routes() -> Vec<Route> {
         )
         .takes::<govern::Execution>()
         .gives::<Decision>(ok),
+    ]
+}
+
+fn session_routes() -> Vec<Route> {
+    let ok = StatusCode::OK;
+    vec![
+        Route::new(POST, "/sessions", Auth::Agent, sessions::create, "Makes a session of the agent's own")
+            .takes::<sessions::NewSession>()
+            .gives::<sessions::Created>(StatusCode::CREATED),
+        Route::new(
+            PATCH,
+            "/sessions/{session}",
+            Auth::Agent,
+            sessions::change,
+            "Names it, says something of it, ends it",
+        )
+        .takes::<sessions::SessionChange>()
+        .gives::<sessions::SessionView>(ok),
+        Route::new(GET, "/sessions", AUDITOR, sessions::list, "Sessions that agents made, the newest first")
+            .asks::<ListQuery>()
+            .gives::<Listed<sessions::SessionView>>(ok),
+        Route::new(
+            GET,
+            "/sessions/{session}",
+            AUDITOR,
+            sessions::show,
+            "One of them, with what is remembered of it",
+        )
+        .gives::<sessions::SessionDetail>(ok),
     ]
 }
 

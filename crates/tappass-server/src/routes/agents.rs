@@ -424,7 +424,7 @@ fn check_id(id: &str) -> Result<(), ApiError> {
 }
 
 /// A text of bounded length without control characters: it is shown in terminals and logs.
-fn text(field: &str, value: String, most: usize) -> Result<String, ApiError> {
+pub(super) fn text(field: &str, value: String, most: usize) -> Result<String, ApiError> {
     if value.chars().count() > most || value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
         let detail = format!("`{field}` is longer than {most} characters, or has control characters.");
         return Err(ApiError::unprocessable("invalid_text", detail));

@@ -16,4 +16,5 @@ pub mod my_approvals;
 pub mod pipelines;
 pub mod policies;
 pub mod providers;
+pub mod sessions;
 pub mod status;

@@ -16,6 +16,7 @@ mod messages;
 mod policies;
 mod scenarios;
 mod scripted;
+mod sessions;
 mod spending;
 mod table;
 mod walk;

@@ -25,6 +25,7 @@ fn fill(route: &Route, things: &Things) -> String {
         .replace("{question}", "tools")
         .replace("{event}", if route.path.ends_with("/explain") { &things.call_id } else { &things.event_id })
         .replace("{entry}", &things.entry_id)
+        .replace("{session}", &things.session_id)
         .replace("{approval}", if decided { &things.approved_id } else { &things.approval_id })
 }
 
@@ -53,6 +54,8 @@ fn example(route: &Route, email: &str) -> Value {
         "/messages" | "/messages/count_tokens" => {
             json!({"model": "builtin/echo", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]})
         }
+        "/sessions" if route.method == Method::POST => json!({"name": "walked"}),
+        "/sessions/{session}" => json!({"metadata": {"walked": true}}),
         "/govern" => json!({"type": "TOOL_CALL", "payload": {"tool": "search", "args": {"q": "weather"}}}),
         "/govern/execution" => json!({"tool": "search", "result": "sunny"}),
         _ => {
@@ -165,6 +168,7 @@ async fn a_foreign_id_is_as_good_as_none() {
         call_id: id.clone(),
         approval_id: id.clone(),
         approved_id: id.clone(),
+        session_id: id.clone(),
         entry_id: id,
         ..foreign.clone()
     };
@@ -232,6 +236,7 @@ async fn lists_and_exports_hold_ones_own_only() {
         "/audit/verify",
         "/admin/status",
         "/admin/approvals",
+        "/sessions",
     ] {
         let answer = read(uri).await;
         assert_eq!(answer.status, 200, "{uri}");

@@ -38,6 +38,7 @@ pub struct Things {
     pub event_id: String,
     pub call_id: String,
     pub entry_id: String,
+    pub session_id: String,
     /// Waits for somebody.
     pub approval_id: String,
     /// Can be used.
@@ -110,6 +111,7 @@ impl Org {
         let key = text(&agent["api_key"]);
         let call = ask(gateway, &key, Method::POST, "/chat/completions", hello).await.json();
         let asked = self.questions(gateway, &agent_id, &key).await;
+        let session = ask(gateway, &key, Method::POST, "/sessions", json!({})).await.json();
         let entry = json!({"text": agent_id});
         let entry = ask(gateway, &self.admin, Method::POST, "/allowlist", entry).await.json();
         Things {
@@ -121,6 +123,7 @@ impl Org {
             event_id: text(&events["items"][0]["event_id"]),
             call_id: text(&call["tappass"]["task_id"]),
             entry_id: text(&entry["id"]),
+            session_id: text(&session["id"]),
             approval_id: asked.0,
             approved_id: asked.1,
         }

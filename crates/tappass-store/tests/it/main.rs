@@ -1,4 +1,5 @@
 //! The repositories, each test on all three storages; and the shared state in memory.
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod agents;
 mod approvals;
@@ -7,6 +8,7 @@ mod debug;
 mod people;
 mod pipelines;
 mod policies;
+mod sessions;
 mod settings;
 mod shared;
 mod support;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use tappass_model::{Clock, SystemIds};
-use tappass_store::{Hold, MemoryState, SharedState, Short};
+use tappass_store::{Hold, LastTurn, MemoryState, SharedState, Short};
 use tappass_testkit::ManualClock;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -82,6 +82,31 @@ async fn a_session_counts_its_turns_until_it_falls_silent() {
     assert_eq!((named.id.as_str(), named.turn), ("mine", 1));
     assert_eq!(state.session("org:agent", Some("mine"), idle).await.turn, 2);
     assert_eq!(state.session("org:other", Some("mine"), idle).await.turn, 1, "names don't cross scopes");
+}
+
+#[tokio::test]
+async fn an_ended_session_takes_no_calls_until_it_is_forgotten() {
+    let (clock, state) = state(100);
+    let idle = 30 * MINUTE;
+    assert_eq!(state.last_turn("s", "job").await, None);
+    state.session("s", Some("job"), idle).await;
+    state.session("s", Some("job"), idle).await;
+    let at = clock.now();
+    clock.advance(10 * MINUTE);
+    assert_eq!(state.last_turn("s", "job").await, Some(LastTurn { turns: 2, at }));
+    state.end_session("s", "job", 48 * idle).await;
+    state.end_session("s", "unused", 48 * idle).await;
+    for (name, turn) in [("job", 2), ("job", 2), ("unused", 0)] {
+        let found = state.session("s", Some(name), idle).await;
+        assert_eq!((found.ended, found.turn), (true, turn), "{name}");
+    }
+    assert_eq!(state.last_turn("s", "unused").await, None);
+    assert_eq!(state.last_turn("s", "job").await.map(|last| last.at), Some(at));
+    clock.advance(idle);
+    assert!(state.session("s", Some("job"), idle).await.ended, "silence does not open it again");
+    clock.advance(48 * idle);
+    let anew = state.session("s", Some("job"), idle).await;
+    assert_eq!((anew.ended, anew.turn), (false, 1));
 }
 
 #[tokio::test]
