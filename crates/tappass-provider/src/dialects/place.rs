@@ -8,6 +8,8 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
+use super::walk::payload_start;
+
 /// Appends an array index.
 pub fn push_index(pointer: &mut String, index: usize) {
     let _ = write!(pointer, "/{index}");
@@ -112,8 +114,9 @@ pub fn set_text(body: &mut Value, pointer: &str, text: String) -> bool {
     }
     match value {
         Value::String(old) => {
-            match old.find(',') {
-                Some(comma) if is_media_prefix(old, &text, comma) => old.replace_range(..=comma, &text),
+            match payload_start("", old) {
+                // The segment was what stands before a medium's payload.
+                Some(start) if text.ends_with(',') => old.replace_range(..start, &text),
                 _ => *old = text,
             }
             true
@@ -139,13 +142,6 @@ pub fn input_of(text: &str) -> Value {
         _ if text.trim().is_empty() => Value::Object(Map::new()),
         _ => Value::Object(Map::from_iter([("arguments".to_owned(), text.into())])),
     }
-}
-
-/// Whether `text` stands for the part of the `data:` URL `old` before its payload.
-fn is_media_prefix(old: &str, text: &str, comma: usize) -> bool {
-    old.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
-        && old[..comma].to_ascii_lowercase().ends_with(";base64")
-        && text.ends_with(',')
 }
 
 fn rename(object: &mut Map<String, Value>, position: usize, name: String) -> bool {
@@ -193,11 +189,18 @@ mod tests {
 
     #[test]
     fn escaped_names_and_data_urls() {
-        let mut body = json!({"a/b": {"c~d": "x"}, "url": "data:image/png;base64,AAAA"});
+        let payload = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ".repeat(8);
+        let mut body = json!({"a/b": {"c~d": "x"}, "url": format!("data:image/png;base64,{payload}"),
+            "text": "data:image/png;base64,jan@acme.eu,"});
         assert!(set_text(&mut body, "/a~1b/c~0d", "y".into()));
         assert_eq!(get_text(&body, "/a~1b/c~0d"), Some("y".into()));
         assert!(set_text(&mut body, "/url", "data:[X];base64,".into()));
-        assert_eq!(get_text(&body, "/url"), Some("data:[X];base64,AAAA".into()));
+        assert_eq!(get_text(&body, "/url"), Some(format!("data:[X];base64,{payload}").into()));
+        assert!(set_text(&mut body, "/text", "data:image/png;base64,[EMAIL],".into()));
+        assert_eq!(
+            body["text"], "data:image/png;base64,[EMAIL],",
+            "what only looks like a medium is all text"
+        );
         assert!(set_text(&mut body, "/url", "[URL]".into()));
         assert_eq!(get_text(&body, "/url"), Some("[URL]".into()));
     }

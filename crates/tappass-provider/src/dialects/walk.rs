@@ -122,7 +122,7 @@ fn is_binary(media: &str) -> bool {
 /// Where the base64 payload of a medium begins in `text`: after the comma of a `data:` URL, or at 0 where the
 /// whole is payload (`input_audio.data`, `file_data`, what a provider has encrypted or signed). `None` where the text is to be scanned whole: no medium,
 /// a text type, or something that only looks like base64.
-fn payload_start(key: &str, text: &str) -> Option<usize> {
+pub(super) fn payload_start(key: &str, text: &str) -> Option<usize> {
     let start = match text.get(..5) {
         Some(scheme) if scheme.eq_ignore_ascii_case("data:") => {
             let comma = text.find(',')?;
@@ -187,12 +187,15 @@ const KEYS: &[&str] = &[
     "description",
     "detail",
     "developer",
+    "dimensions",
     "disable_parallel_tool_use",
     "disabled",
     "document",
     "effort",
+    "embedding",
     "enabled",
     "encoding",
+    "encoding_format",
     "encrypted_content",
     "enum",
     "ephemeral",
