@@ -15,6 +15,8 @@ use crate::{AgentCaller, Classification, Flags, Match, Memory, Mode, Scope, Segm
 pub enum Dialect {
     /// OpenAI's `POST /v1/chat/completions`.
     OpenAiChat,
+    /// OpenAI's `POST /v1/embeddings`.
+    OpenAiEmbeddings,
     /// Anthropic's `POST /v1/messages`.
     AnthropicMessages,
     /// Anthropic's `POST /v1/messages/count_tokens`.
@@ -81,9 +83,31 @@ pub struct ModelRequest {
     pub tools: Vec<String>,
     /// How many messages the conversation has.
     pub messages: usize,
-    /// The place of the first part whose kind this version does not know. Its texts are read all the same; what
-    /// the provider does with it is not known.
-    pub unknown: Option<String>,
+    /// The first part that cannot be read for certain. The texts that are seen in it are scanned all the same.
+    pub unknown: Option<Unread>,
+}
+
+/// A part of a request that cannot be read for certain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Where it is: `messages[0].content[1]`.
+    pub place: String,
+    /// The rest of the sentence that begins with the place.
+    pub why: &'static str,
+    /// What could be sent instead.
+    pub remedy: &'static str,
+}
+
+impl Unread {
+    /// Of a kind that this version does not know, so that what the provider does with it is not known either.
+    #[must_use]
+    pub fn kind(place: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            why: "is of a kind that this version does not know",
+            remedy: "a newer version, or a request without it",
+        }
+    }
 }
 
 /// An answer that is complete, or as much of it as came.

@@ -17,7 +17,7 @@ pub use caller::{AgentCaller, AgentSettings, Role, ToolRules};
 pub use classification::Classification;
 pub use clock::{Clock, SystemClock};
 pub use detect::{Family, Match};
-pub use exchange::{Answer, Dialect, Exchange, ModelRequest, SessionRef, ToolCall, Usage};
+pub use exchange::{Answer, Dialect, Exchange, ModelRequest, SessionRef, ToolCall, Unread, Usage};
 pub use flags::{FlagError, Flags};
 pub use ids::{Ids, SystemIds};
 pub use memory::{Change, Memory, Scope, Seen, Taint, Tokenised};

@@ -4,6 +4,7 @@
 //! preset and its overrides, [`Call`] takes one exchange through its phases.
 
 pub mod allow;
+mod applies;
 pub mod approvals;
 pub mod arguments;
 mod artifacts;

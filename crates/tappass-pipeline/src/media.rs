@@ -61,6 +61,8 @@ impl Medium<'_> {
 pub fn media(body: &Value) -> Vec<Medium<'_>> {
     let mut found = Vec::new();
     walk(&body["messages"], &mut found);
+    // Some models embed pictures too.
+    walk(&body["input"], &mut found);
     found
 }
 

@@ -349,6 +349,10 @@ impl Call {
         let pipeline = Arc::clone(&self.pipeline);
         let mut halt = Ok(());
         for step in &pipeline.steps[range] {
+            if let Some(why) = self.inapplicable(step) {
+                self.skip(step, why);
+                continue;
+            }
             let start = Instant::now();
             let result = match &step.run {
                 Runnable::Pure(pure) => {

@@ -89,6 +89,18 @@ pub struct Meta {
     pub on_detection: OnDetection,
 }
 
+/// What of a call a step is about. Where a dialect has none of it, the step does not run, and its row says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum About {
+    /// The call, whatever it holds.
+    #[default]
+    Call,
+    /// A conversation, and the tools in it.
+    Conversation,
+    /// What the answer says, or the tools that it calls.
+    Answer,
+}
+
 /// What happens when a step itself fails: panics, times out, cannot reach what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -114,6 +126,9 @@ pub struct Common {
 pub trait Define: Serialize + DeserializeOwned + JsonSchema + Default + Send + Sync + 'static {
     /// What never changes.
     const META: Meta;
+
+    /// What of a call it is about.
+    const ABOUT: About = About::Call;
 
     /// Checks the parameters and makes ready what the call path needs. Runs when a pipeline is compiled.
     ///
@@ -261,6 +276,8 @@ pub struct Built {
     pub families: &'static [Family],
     /// The memories it reads or adds to.
     pub remembers: &'static [Scope],
+    /// What of a call it is about.
+    pub about: About,
     /// Its parameters, complete.
     pub parameters: Value,
 }
@@ -316,5 +333,6 @@ fn make<S: Define>(parameters: Value, into: fn(S) -> Runnable) -> Result<Built, 
     })?;
     step.prepare().map_err(whole)?;
     let parameters = serde_json::to_value(&step).map_err(|e| whole(e.to_string()))?;
-    Ok(Built { families: step.families(), remembers: step.remembers(), parameters, run: into(step) })
+    let (families, remembers) = (step.families(), step.remembers());
+    Ok(Built { families, remembers, about: S::ABOUT, parameters, run: into(step) })
 }

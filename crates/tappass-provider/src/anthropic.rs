@@ -21,6 +21,7 @@ use crate::{
     EventStream, Provider, ProviderCall, ProviderError, ProviderReply,
     dialects::messages::status_of,
     http::{Events, HttpConfig, Incoming, Upstream},
+    provider::take_session,
     router::ProviderConfigError,
 };
 
@@ -57,7 +58,7 @@ impl Anthropic {
         let headers = call.headers();
         let mut body = call.body;
         body["model"] = call.model.into();
-        take_our_metadata(&mut body);
+        take_session(&mut body);
         if call.dialect == Dialect::AnthropicTokens {
             let incoming = self.upstream.post("v1/messages/count_tokens", &headers, &body, false).await?;
             let count = incoming.json().await?;
@@ -84,25 +85,14 @@ impl Anthropic {
     }
 }
 
-/// `metadata.session_id` is for the gateway; the API takes no field of `metadata` that it does not know.
-fn take_our_metadata(body: &mut Value) {
-    let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    if metadata.shift_remove("session_id").is_some()
-        && metadata.is_empty()
-        && let Some(body) = body.as_object_mut()
-    {
-        body.shift_remove("metadata");
-    }
-}
-
 #[async_trait]
 impl Provider for Anthropic {
     fn id(&self) -> &str {
         self.upstream.provider()
     }
 
-    fn speaks(&self, _: Dialect) -> bool {
-        true
+    fn speaks(&self, dialect: Dialect) -> bool {
+        dialect != Dialect::OpenAiEmbeddings
     }
 
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {

@@ -1,9 +1,10 @@
-//! Azure OpenAI: the chat dialect, at a deployment's own address, with the key in `api-key`.
+//! Azure OpenAI: OpenAI's dialects, at a deployment's own address, with the key in `api-key`.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderName;
+use tappass_model::Dialect;
 
 use crate::{
     Provider, ProviderCall, ProviderError, ProviderReply,
@@ -16,7 +17,7 @@ use crate::{
 /// for these addresses.
 pub const API_VERSION: &str = "2024-10-21";
 
-/// Azure OpenAI's chat API. The model of a call is the name of a deployment.
+/// Azure OpenAI's API for chat and embeddings. The model of a call is the name of a deployment.
 pub struct Azure {
     upstream: Arc<Upstream>,
     api_version: String,
@@ -55,6 +56,10 @@ impl Provider for Azure {
         self.upstream.provider()
     }
 
+    fn speaks(&self, dialect: Dialect) -> bool {
+        openai::speaks(dialect)
+    }
+
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
         if !is_name(&call.model) {
             return Err(ProviderError::NotConfigured(
@@ -62,9 +67,9 @@ impl Provider for Azure {
                     .to_owned(),
             ));
         }
-        let path =
-            format!("openai/deployments/{}/chat/completions?api-version={}", call.model, self.api_version);
-        openai::chat(&self.upstream, &path, call).await
+        let (deployment, route) = (&call.model, openai::route(call.dialect));
+        let path = format!("openai/deployments/{deployment}/{route}?api-version={}", self.api_version);
+        openai::send(&self.upstream, &path, call).await
     }
 }
 

@@ -8,8 +8,9 @@
 //! - anything else is acknowledged and repeated. After a tool's result, that result is repeated.
 //!
 //! With `response_format` JSON the answer is an object: of the schema's shape where there is one. `n`, `stop` and
-//! `max_tokens` are kept to. Tokens are estimated: four bytes are one token, rounded up.
+//! `max_tokens` are kept to. Vectors of texts are made of their words. Tokens are estimated: four bytes are one token, rounded up.
 
+mod embed;
 mod schema;
 
 use async_trait::async_trait;
@@ -35,22 +36,21 @@ impl Provider for Builtin {
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {
-        matches!(dialect, Dialect::OpenAiChat | Dialect::AnthropicTokens)
+        matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiEmbeddings | Dialect::AnthropicTokens)
     }
 
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
+        let unsupported = |feature| ProviderError::Unsupported { provider: "builtin".to_owned(), feature };
+        if call.dialect == Dialect::OpenAiEmbeddings {
+            return Ok(ProviderReply::Whole(embed::answer(&call.body).map_err(unsupported)?));
+        }
         if call.dialect == Dialect::AnthropicTokens {
-            let unsupported =
-                |feature| ProviderError::Unsupported { provider: "builtin".to_owned(), feature };
             let chat = to_chat(&call.body).map_err(unsupported)?;
             return Ok(ProviderReply::Whole(json!({"input_tokens": Reply::to(&chat).prompt_tokens})));
         }
         for feature in ["logprobs", "audio"] {
             if !matches!(call.body.get(feature), None | Some(Value::Null | Value::Bool(false))) {
-                return Err(ProviderError::Unsupported {
-                    provider: "builtin".to_owned(),
-                    feature: feature.to_owned(),
-                });
+                return Err(unsupported(feature.to_owned()));
             }
         }
         let reply = Reply::to(&call.body);

@@ -1,22 +1,25 @@
-//! OpenAI, and everything that speaks its chat dialect under another base URL.
+//! OpenAI, and everything that speaks its dialects under another base URL.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream;
 use http::{StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
+use tappass_model::Dialect;
 
 use crate::{
     EventStream, Provider, ProviderCall, ProviderError, ProviderReply,
-    http::{Events, HttpConfig, Upstream},
+    dialects::{self, embeddings},
+    http::{Events, HttpConfig, Incoming, Upstream},
+    provider::take_session,
     router::ProviderConfigError,
 };
 
 /// Where OpenAI is.
 pub const BASE_URL: &str = "https://api.openai.com/v1";
 
-/// OpenAI's chat API.
+/// OpenAI's API for chat and embeddings.
 pub struct OpenAi {
     upstream: Arc<Upstream>,
 }
@@ -44,8 +47,12 @@ impl Provider for OpenAi {
         self.upstream.provider()
     }
 
+    fn speaks(&self, dialect: Dialect) -> bool {
+        speaks(dialect)
+    }
+
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
-        chat(&self.upstream, "chat/completions", call).await
+        send(&self.upstream, route(call.dialect), call).await
     }
 
     async fn models(&self) -> Result<Vec<String>, ProviderError> {
@@ -53,8 +60,60 @@ impl Provider for OpenAi {
     }
 }
 
-/// Makes a call in the chat dialect, which the provider speaks itself. Shared with Azure.
-pub async fn chat(
+/// What is spoken here. Shared with Azure, as are the next two.
+pub(crate) const fn speaks(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiEmbeddings)
+}
+
+/// The end of the address at which a dialect is spoken.
+pub(crate) fn route(dialect: Dialect) -> &'static str {
+    dialects::of(dialect).path().trim_start_matches('/')
+}
+
+/// Makes a call in a dialect that is spoken here.
+pub(crate) async fn send(
+    upstream: &Arc<Upstream>,
+    path: &str,
+    call: ProviderCall,
+) -> Result<ProviderReply, ProviderError> {
+    match call.dialect {
+        Dialect::OpenAiEmbeddings => embeddings(upstream, path, call).await,
+        _ => chat(upstream, path, call).await,
+    }
+}
+
+async fn embeddings(
+    upstream: &Arc<Upstream>,
+    path: &str,
+    call: ProviderCall,
+) -> Result<ProviderReply, ProviderError> {
+    let headers = call.headers();
+    let mut body = call.body;
+    body["model"] = call.model.into();
+    take_session(&mut body);
+    let incoming = upstream.post(path, &headers, &body, false).await?;
+    whole(upstream, incoming, embeddings::is_answer, "an answer without vectors").await
+}
+
+/// A whole answer, if it is one.
+async fn whole(
+    upstream: &Upstream,
+    incoming: Incoming,
+    is_answer: fn(&Value) -> bool,
+    else_it_is: &str,
+) -> Result<ProviderReply, ProviderError> {
+    let answer = incoming.json().await?;
+    if is_answer(&answer) {
+        return Ok(ProviderReply::Whole(answer));
+    }
+    // Some servers of these dialects tell errors with a 200.
+    if answer["error"].is_object() {
+        return Err(upstream.upstream_error(StatusCode::BAD_GATEWAY, &answer, None));
+    }
+    Err(upstream.garbled(else_it_is))
+}
+
+async fn chat(
     upstream: &Arc<Upstream>,
     path: &str,
     call: ProviderCall,
@@ -72,15 +131,8 @@ pub async fn chat(
     }
     let incoming = upstream.post(path, &headers, &body, call.stream).await?;
     if !call.stream {
-        let answer = incoming.json().await?;
-        // Some servers of this dialect tell errors with a 200.
-        if answer["error"].is_object() && !answer["choices"].is_array() {
-            return Err(upstream.upstream_error(StatusCode::BAD_GATEWAY, &answer, None));
-        }
-        if !answer["choices"].is_array() {
-            return Err(upstream.garbled("an answer without choices"));
-        }
-        return Ok(ProviderReply::Whole(answer));
+        return whole(upstream, incoming, |answer| answer["choices"].is_array(), "an answer without choices")
+            .await;
     }
     let reader = Reader { events: incoming.events(), upstream: Arc::clone(upstream), finished: false };
     Ok(ProviderReply::Stream(chunks(reader)))

@@ -32,6 +32,17 @@ impl ProviderCall {
     }
 }
 
+/// `metadata.session_id` is for the gateway; an API that does not know it would refuse the call.
+pub(crate) fn take_session(body: &mut Value) {
+    let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    if metadata.shift_remove("session_id").is_some()
+        && metadata.is_empty()
+        && let Some(body) = body.as_object_mut()
+    {
+        body.shift_remove("metadata");
+    }
+}
+
 /// A stream of events in the caller's dialect, each a JSON body (a chat chunk, an event of a message). It ends by
 /// ending; no `[DONE]`.
 /// Dropping it cancels the provider's call.

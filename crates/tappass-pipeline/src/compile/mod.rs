@@ -24,7 +24,7 @@ use source::{Source, push};
 use crate::{
     prices::Prices,
     registry,
-    step::{BuildError, Built, Common, Entry, Meta, OnError, Phase, Runnable},
+    step::{About, BuildError, Built, Common, Entry, Meta, OnError, Phase, Runnable},
 };
 
 /// A configured step in its place.
@@ -33,6 +33,8 @@ pub struct Placed {
     pub meta: Meta,
     /// What a hit and a failure do.
     pub common: Common,
+    /// What of a call it is about.
+    pub about: About,
     /// Its own parameters, complete.
     pub parameters: Value,
     /// The step.
@@ -186,7 +188,8 @@ fn build(
                 if meta.phase == Phase::Before {
                     allowed.extend(allowed_by(&built));
                 }
-                steps.push(Placed { meta, common, parameters: built.parameters, run: built.run });
+                let Built { about, parameters, run, .. } = built;
+                steps.push(Placed { meta, common, about, parameters, run });
             }
             Err(error) => problems.push(located(entry, parameters, source, &error)),
         }

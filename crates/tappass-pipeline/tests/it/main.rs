@@ -1,6 +1,7 @@
 //! The pipeline as its users see it: the registry's guards, the runner, streams, generated pages.
 
 mod common;
+mod embeddings;
 mod generated;
 mod guards;
 mod messages;

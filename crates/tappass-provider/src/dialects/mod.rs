@@ -7,6 +7,7 @@
 
 pub mod chat;
 pub mod check;
+pub mod embeddings;
 pub mod flow;
 pub mod frame;
 pub mod messages;
@@ -44,6 +45,26 @@ pub trait Shape: Send + Sync {
     fn wants_usage(&self, body: &Value) -> bool {
         let _ = body;
         true
+    }
+
+    /// Whether requests are a conversation, in which tools can be offered and called.
+    fn converses(&self) -> bool {
+        true
+    }
+
+    /// Whether answers say something, or call tools.
+    fn answers_in_words(&self) -> bool {
+        true
+    }
+
+    /// Whether another model's answer can stand for the one asked for.
+    fn interchangeable(&self) -> bool {
+        true
+    }
+
+    /// What is asked now: of a conversation, its last message.
+    fn asked<'a>(&self, body: &'a Value) -> &'a Value {
+        body["messages"].as_array().and_then(|messages| messages.last()).unwrap_or(&Value::Null)
     }
 
     /// What a request tells of the conversation before it.
@@ -119,6 +140,7 @@ pub struct Failure<'a> {
 pub fn of(dialect: Dialect) -> &'static dyn Shape {
     match dialect {
         Dialect::OpenAiChat => &chat::Chat,
+        Dialect::OpenAiEmbeddings => &embeddings::Embeddings,
         Dialect::AnthropicMessages => &messages::Messages,
         Dialect::AnthropicTokens => &messages::Tokens,
         Dialect::ToolCall => &tool::Calls,

@@ -4,6 +4,7 @@
 
 mod anthropic;
 mod chat;
+mod embeddings;
 mod faults;
 mod routing;
 mod tls;

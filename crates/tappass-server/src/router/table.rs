@@ -197,6 +197,16 @@ fn model_routes() -> Vec<Route> {
         governed(
             Route::new(
                 POST,
+                "/embeddings",
+                Auth::Agent,
+                models::embeddings,
+                "OpenAI's embeddings, governed: vectors of texts",
+            ),
+            Dialect::OpenAiEmbeddings,
+        ),
+        governed(
+            Route::new(
+                POST,
                 "/messages",
                 Auth::Agent,
                 models::messages,

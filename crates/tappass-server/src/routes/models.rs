@@ -67,6 +67,11 @@ pub async fn completions(asked: Asked) -> Result<Response, ApiError> {
     governed(Dialect::OpenAiChat, asked).await
 }
 
+/// `POST /v1/embeddings`
+pub async fn embeddings(asked: Asked) -> Result<Response, ApiError> {
+    governed(Dialect::OpenAiEmbeddings, asked).await
+}
+
 /// `POST /v1/messages`
 pub async fn messages(asked: Asked) -> Result<Response, ApiError> {
     governed(Dialect::AnthropicMessages, asked).await

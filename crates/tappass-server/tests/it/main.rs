@@ -7,6 +7,7 @@ mod around;
 mod calls;
 mod client;
 mod debug;
+mod embeddings;
 mod explain;
 mod gov;
 mod govern;

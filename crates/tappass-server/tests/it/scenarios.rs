@@ -54,6 +54,7 @@ enum Dialect {
     #[default]
     Chat,
     Messages,
+    Embeddings,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +145,7 @@ async fn run(scenario: Scenario) {
     let text = match scenario.dialect {
         Dialect::Chat => text_of(&answer, &streamed),
         Dialect::Messages => text_of_message(&answer, &streamed),
+        Dialect::Embeddings => String::new(),
     };
     if let Some(expected) = &expect.text {
         assert!(fits(&json!(expected), &json!(text)), "expected {expected:?}, read {text:?}");
@@ -164,7 +166,7 @@ fn reply(scenario: &Scenario) -> Reply {
             let pieces: Vec<String> = chars.chunks(3).map(|piece| piece.iter().collect()).collect();
             let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
             match scenario.provider_dialect() {
-                Dialect::Chat => Reply::chat_stream(&pieces),
+                Dialect::Chat | Dialect::Embeddings => Reply::chat_stream(&pieces),
                 Dialect::Messages => Reply::message_stream(&pieces),
             }
         }
@@ -202,6 +204,7 @@ async fn call(gateway: &Gateway, key: &str, scenario: &Scenario, fields: &Map<St
             body.entry("max_tokens").or_insert(json!(100));
             ("/v1/messages", "claude-x")
         }
+        Dialect::Embeddings => ("/v1/embeddings", "text-embedding-3-small"),
     };
     body.entry("model").or_insert(json!(model));
     if scenario.stream {
@@ -210,7 +213,7 @@ async fn call(gateway: &Gateway, key: &str, scenario: &Scenario, fields: &Map<St
     let body = scenario.raw.clone().unwrap_or_else(|| Value::Object(body).to_string());
     let mut built = request(Method::POST, path).header("content-type", "application/json");
     built = match scenario.dialect {
-        Dialect::Chat => built.header("authorization", format!("Bearer {key}")),
+        Dialect::Chat | Dialect::Embeddings => built.header("authorization", format!("Bearer {key}")),
         Dialect::Messages => built.header("x-api-key", key),
     };
     if let Some(flags) = &scenario.flags {

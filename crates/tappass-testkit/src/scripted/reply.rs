@@ -56,6 +56,7 @@ impl Reply {
     }
 
     /// An answer with this text, in the dialect of the request's path, streamed word by word where it asks for that.
+    /// Where embeddings are asked for: a vector for each input, and no text.
     #[must_use]
     pub fn says(text: &str) -> Self {
         Self::new(Content::Says(text.to_owned()))
@@ -255,6 +256,9 @@ impl Reply {
 fn says(text: &str, request: &RecordedRequest, messages: bool) -> (&'static str, Vec<Bytes>) {
     let asked = request.json();
     let model = &asked["model"];
+    if request.path.contains("/embeddings") {
+        return ("application/json", vec![vectors(&asked["input"], model).to_string().into()]);
+    }
     let words: Vec<&str> = text.split_inclusive(' ').collect();
     let tokens = words.len();
     match (asked["stream"].as_bool().unwrap_or(false), messages) {
@@ -269,6 +273,14 @@ fn says(text: &str, request: &RecordedRequest, messages: bool) -> (&'static str,
         }
         (true, true) => ("text/event-stream", framed(&message_events(&words, model), true)),
     }
+}
+
+fn vectors(input: &Value, model: &Value) -> Value {
+    let count = input.as_array().map_or(1, Vec::len);
+    let data: Vec<Value> = (0..count)
+        .map(|index| json!({"object": "embedding", "index": index, "embedding": [0.6, -0.8]}))
+        .collect();
+    json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": 10, "total_tokens": 10}})
 }
 
 fn message_events(words: &[&str], model: &Value) -> Vec<Value> {

@@ -11,7 +11,7 @@ use super::{
     scored::check,
     shared::{finding, summary},
 };
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::step::{About, Category, Define, Meta, Phase, Pure};
 
 /// # What it does
 /// Reads the hits of the safety detectors in every text of the answer: violence, self-harm, hate, sexual content,
@@ -51,6 +51,7 @@ impl Define for ContentSafety {
         threats: &["LLM05", "LLM09", "AML.T0048"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Answer;
 
     fn families(&self) -> &'static [Family] {
         &[Family::Safety]

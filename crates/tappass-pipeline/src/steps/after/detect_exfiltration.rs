@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tappass_model::{Exchange, Family, Match, OnDetection, Outcome};
 
 use super::scored::{Scored, check};
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::step::{About, Category, Define, Meta, Phase, Pure};
 
 /// # What it does
 /// Opens the links of the answer and looks at what they carry: encoded text, keys, records, places for secrets.
@@ -42,6 +42,7 @@ impl Define for DetectExfiltration {
         threats: &["LLM02", "LLM05", "ASI02", "AML.T0057", "AML.T0077"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Answer;
 
     fn families(&self) -> &'static [Family] {
         &[Family::Exfiltration]

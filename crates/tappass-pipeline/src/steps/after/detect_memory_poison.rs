@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tappass_model::{Exchange, Family, OnDetection, Outcome};
 
 use super::scored::{Scored, check};
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::step::{About, Category, Define, Meta, Phase, Pure};
 
 /// # What it does
 /// Scores each text of the answer, the arguments of tool calls among them, from 0 to 1: writes to the files an
@@ -40,6 +40,7 @@ impl Define for DetectMemoryPoison {
         threats: &["ASI06", "LLM04", "AML.T0080"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Answer;
 
     fn families(&self) -> &'static [Family] {
         &[Family::Memory]

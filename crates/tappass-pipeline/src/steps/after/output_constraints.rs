@@ -7,7 +7,7 @@ use tappass_model::{Answer, Exchange, Finding, OnDetection, Origin, Outcome};
 
 use crate::{
     json_schema,
-    step::{Category, Define, Meta, Phase, Pure},
+    step::{About, Category, Define, Meta, Phase, Pure},
 };
 
 /// # What it does
@@ -51,6 +51,7 @@ impl Define for OutputConstraints {
         threats: &["LLM05", "LLM09"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Answer;
 
     fn prepare(&mut self) -> Result<(), String> {
         if self.min_chars.zip(self.max_chars).is_some_and(|(min, max)| min > max) {

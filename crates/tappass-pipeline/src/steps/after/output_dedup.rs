@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tappass_model::{Exchange, Finding, OnDetection, Origin, Outcome};
 
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::step::{About, Category, Define, Meta, Phase, Pure};
 
 /// Pieces in a row that count as a repetition when they stood there before.
 const RUN: usize = 8;
@@ -48,6 +48,7 @@ impl Define for OutputDedup {
         threats: &["LLM10", "ASI08"],
         on_detection: OnDetection::Notify,
     };
+    const ABOUT: About = About::Answer;
 
     fn prepare(&mut self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.threshold) {

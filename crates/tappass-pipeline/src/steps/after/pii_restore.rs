@@ -8,7 +8,7 @@ use tappass_model::{Exchange, OnDetection, Outcome, Scope};
 
 use super::shared::principal;
 use crate::{
-    step::{Category, Define, Meta, Phase, Pure},
+    step::{About, Category, Define, Meta, Phase, Pure},
     tokens::{Restorer, tag, tags},
 };
 
@@ -38,6 +38,7 @@ impl Define for PiiRestore {
         threats: &["LLM02"],
         on_detection: OnDetection::Log,
     };
+    const ABOUT: About = About::Answer;
 
     fn remembers(&self) -> &'static [Scope] {
         &[Scope::Session]

@@ -6,7 +6,7 @@ use tappass_detect::{Allowlist, injection_score};
 use tappass_model::{Exchange, Family, Match, OnDetection, Outcome};
 
 use super::shared::{finding, summary};
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::step::{About, Category, Define, Meta, Phase, Pure};
 use crate::tokens::is_token;
 
 /// # What it does
@@ -53,6 +53,7 @@ impl Define for ScanOutput {
         threats: &["LLM02", "LLM05", "ASI01"],
         on_detection: OnDetection::Log,
     };
+    const ABOUT: About = About::Answer;
 
     fn families(&self) -> &'static [Family] {
         &[Family::Pii, Family::Secret, Family::Infra, Family::Injection]

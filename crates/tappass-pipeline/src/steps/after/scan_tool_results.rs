@@ -6,7 +6,7 @@ use tappass_detect::{Allowlist, family_score, sample};
 use tappass_model::{Dialect, Exchange, Family, Finding, Match, OnDetection, Origin, Outcome};
 
 use super::{scored::check, shared::summary};
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::step::{About, Category, Define, Meta, Phase, Pure};
 
 /// # What it does
 /// Reads the hits of the one scan in what tools returned to the model: instructions (injection, orders to be
@@ -55,6 +55,7 @@ impl Define for ScanToolResults {
         threats: &["LLM01", "ASI01", "ASI02", "AML.T0051.001"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Conversation;
 
     fn families(&self) -> &'static [Family] {
         &[Family::Injection, Family::Memory, Family::ToolPoison, Family::Secret, Family::Pii]

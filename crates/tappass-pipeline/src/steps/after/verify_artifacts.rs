@@ -9,7 +9,7 @@ use tappass_model::{Exchange, Finding, OnDetection, Origin, Outcome};
 use super::shared::{is_json, summary};
 use crate::{
     artifacts::{Code, Verdict, code, embedded, judge, load, type_of, wanted},
-    step::{Category, Define, Meta, Phase, Pure},
+    step::{About, Category, Define, Meta, Phase, Pure},
 };
 
 /// Shown of a hash: enough to find it, 64 bits.
@@ -68,6 +68,7 @@ impl Define for VerifyArtifacts {
         threats: &["LLM03", "LLM09", "ASI04"],
         on_detection: OnDetection::Notify,
     };
+    const ABOUT: About = About::Answer;
 
     fn prepare(&mut self) -> Result<(), String> {
         for hash in &mut self.blocked_hashes {

@@ -8,7 +8,7 @@ use super::{
     shared::permits,
     tool_permissions::{finding, may_use},
 };
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::step::{About, Category, Define, Meta, Phase, Pure};
 
 /// # What it does
 /// Looks for tools in the request that `hide` names, that `only` does not name, or that the agent's rules and the
@@ -41,6 +41,7 @@ impl Define for FilterTools {
         threats: &["LLM06", "ASI02"],
         on_detection: OnDetection::Redact,
     };
+    const ABOUT: About = About::Conversation;
 }
 
 impl Pure for FilterTools {

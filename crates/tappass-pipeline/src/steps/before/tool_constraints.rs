@@ -13,7 +13,7 @@ use crate::{
     arguments::{
         Kind, Kinds, Objection, Rule, Rules, UrlPolicy, inside, path_values, read, recipients, shown,
     },
-    step::{Category, Define, Meta, Phase, Pure},
+    step::{About, Category, Define, Meta, Phase, Pure},
 };
 
 /// # What it does
@@ -66,6 +66,7 @@ impl Define for ToolConstraints {
         threats: &["LLM06", "ASI02", "ASI05"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Conversation;
 
     fn prepare(&mut self) -> Result<(), String> {
         self.ready = Rules::new(&self.rules, UrlPolicy { allow_hosts: self.allow_hosts.clone() })?;

@@ -7,7 +7,7 @@ use tappass_model::{Exchange, Finding, OnDetection, Outcome, ToolCall, ToolRules
 use super::shared::permits;
 use crate::{
     arguments::Objection,
-    step::{Category, Define, Meta, Phase, Pure},
+    step::{About, Category, Define, Meta, Phase, Pure},
 };
 
 /// # What it does
@@ -38,6 +38,7 @@ impl Define for ToolPermissions {
         threats: &["LLM06", "ASI02"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Conversation;
 }
 
 impl Pure for ToolPermissions {

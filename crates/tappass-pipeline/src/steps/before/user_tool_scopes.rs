@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     arguments::Objection,
-    step::{Category, Define, Meta, Phase, Pure},
+    step::{About, Category, Define, Meta, Phase, Pure},
 };
 
 /// What one user, or several, may have done for them.
@@ -56,6 +56,7 @@ impl Define for UserToolScopes {
         threats: &["LLM06", "ASI03"],
         on_detection: OnDetection::Redact,
     };
+    const ABOUT: About = About::Conversation;
 
     fn prepare(&mut self) -> Result<(), String> {
         match self.scopes.iter().position(|scope| scope.user.is_empty()) {

@@ -9,9 +9,10 @@ use crate::step::{Category, Define, Meta, Phase, Pure};
 
 /// # What it does
 /// Checks a well-formed request against limits: how many messages and tools, how long one text, control characters
-/// that no prompt needs, and content blocks (of the messages dialect) of a kind that this version does not know. JSON that is malformed, nested too deep, holds a key twice or numbers that 64
-/// bits cannot hold never gets this far: it is refused with 422 in every mode, so what is scanned is what is
-/// forwarded.
+/// that no prompt needs, and parts that cannot be read: content blocks (of the messages dialect) of a kind that this
+/// version does not know, token ids in place of the texts that are to be embedded. JSON that is malformed, nested too
+/// deep, holds a key twice or numbers that 64 bits cannot hold never gets this far: it is refused with 422 in every
+/// mode, so what is scanned is what is forwarded.
 /// # Why
 /// Oversized and oddly encoded input is how filters are flooded or slipped past.
 /// # On a hit
@@ -66,10 +67,9 @@ impl Pure for ValidateInput {
                 format!("{} tools on offer; at most {} are allowed", request.tools.len(), self.max_tools);
             return hit("TOO_MANY_TOOLS", what, format!("`max_tools` of {}", request.tools.len()));
         }
-        if let Some(place) = &request.unknown {
-            let what = format!("`{place}` is of a kind that this version does not know");
-            let remedy = "a newer version, or a request without it".to_owned();
-            return hit("UNKNOWN_PART", what, remedy);
+        if let Some(unread) = &request.unknown {
+            let what = format!("`{}` {}", unread.place, unread.why);
+            return hit("UNKNOWN_PART", what, unread.remedy.to_owned());
         }
         for segment in &request.segments {
             if segment.text.len() > self.max_text_bytes {

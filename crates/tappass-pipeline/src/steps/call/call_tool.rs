@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tappass_model::{Exchange, OnDetection, Outcome};
 
 use super::tool_permissions::{allowing, finding, may_use};
-use crate::step::{Category, Define, Meta, Phase, Pure};
+use crate::step::{About, Category, Define, Meta, Phase, Pure};
 
 /// # What it does
 /// Looks at each tool call in the answer. Calls of tools that the agent may use go to the agent, which runs them.
@@ -38,6 +38,7 @@ impl Define for CallTool {
         threats: &["LLM06", "ASI02"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Answer;
 }
 
 impl Pure for CallTool {

@@ -15,7 +15,7 @@ use crate::{
     arguments::shown,
     mask,
     runner::Call,
-    step::{Category, Define, Meta, Phase, StepError, Waiting},
+    step::{About, Category, Define, Meta, Phase, StepError, Waiting},
 };
 
 /// Definitions that are longer, in bytes, are pinned by their hash: what changed in them cannot be shown.
@@ -64,6 +64,7 @@ impl Define for DetectToolPoison {
         threats: &["LLM01", "LLM03", "ASI02", "ASI04"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Conversation;
 
     fn families(&self) -> &'static [Family] {
         &[Family::ToolPoison, Family::Injection, Family::Unicode]

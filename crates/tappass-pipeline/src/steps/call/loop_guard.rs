@@ -8,7 +8,7 @@ use tappass_provider::dialects::{self, PastCall};
 use super::loops::{identity, is_error, most_repeated, short_digest};
 use crate::{
     arguments::shown,
-    step::{Category, Define, Meta, Phase, Pure},
+    step::{About, Category, Define, Meta, Phase, Pure},
 };
 
 /// # What it does
@@ -49,6 +49,7 @@ impl Define for LoopGuard {
         threats: &["LLM10", "ASI08"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Conversation;
 
     fn prepare(&mut self) -> Result<(), String> {
         if [self.max_iterations, self.same_call, self.same_tool, self.same_error].contains(&0) {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tappass_model::{Classification, Effect, Finding, OnDetection, Outcome};
 
 use crate::{
+    prices::bare,
     runner::Call,
     step::{Category, Define, Meta, Phase, StepError, Waiting},
 };
@@ -47,7 +48,8 @@ pub struct RoutingRule {
 /// the record say so.
 /// # Limits
 /// Believes what is stated of a provider. What is not stated counts as missing, except that the built-in model and
-/// servers on this machine or in private networks are `local`.
+/// servers on this machine or in private networks are `local`. Vectors of two models cannot be compared, so embeddings go
+/// to the same model at another provider or nowhere.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelRouting {
@@ -150,7 +152,10 @@ impl Waiting for ModelRouting {
             return Ok(Outcome::pass_with(format!("{provider} may see {level}")));
         };
         let name = if provider.is_empty() { "the provider of the model" } else { provider.as_str() };
-        let instead = self.instead.iter().find_map(|model| match judge(model) {
+        // Where no other model's answer would do, only the same one at another provider.
+        let stands_in =
+            |model: &&String| call.shape().interchangeable() || bare(model.as_str()) == bare(asked);
+        let instead = self.instead.iter().filter(stands_in).find_map(|model| match judge(model) {
             (other, None) => Some((model.clone(), other)),
             _ => None,
         });

@@ -12,7 +12,7 @@ use crate::{
         Kind, Kinds, Objection, UrlPolicy, Zones, climbs, looks_like_url, path_values, read, values,
     },
     runner::Call,
-    step::{Category, Define, Meta, Phase, StepError, Waiting},
+    step::{About, Category, Define, Meta, Phase, StepError, Waiting},
 };
 
 /// # What it does
@@ -67,6 +67,7 @@ impl Define for ScanToolCalls {
         threats: &["LLM06", "ASI02", "ASI05"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Answer;
 
     fn families(&self) -> &'static [Family] {
         &[Family::Shell, Family::Code]

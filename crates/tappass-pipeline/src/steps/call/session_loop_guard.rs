@@ -74,14 +74,13 @@ impl Define for SessionLoopGuard {
 fn news(x: &Exchange) -> Vec<Seen> {
     let turn = x.session.turn_index;
     let seen = |what: &str, which: String| Seen { what: what.into(), which, turn };
-    let messages = x.request.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let last = messages.last().map(ToString::to_string).unwrap_or_default();
+    let shape = dialects::of(x.request.dialect);
     let mut news = Vec::new();
     if x.request.dialect == Dialect::ToolCall {
         // Apart from the calls that histories tell of: an agent may report the same call both ways.
         return vec![seen("governed", short_digest(&x.request.body.to_string()))];
     }
-    let history = dialects::of(x.request.dialect).history(&x.request.body);
+    let history = shape.history(&x.request.body);
     // Rounds before the last one were news to the call before.
     for past in history.last_round().filter(|_| history.answered) {
         news.push(seen("tool", identity(&past.call)));
@@ -90,7 +89,7 @@ fn news(x: &Exchange) -> Vec<Seen> {
         }
     }
     if !history.answered {
-        news.push(seen("request", short_digest(&last)));
+        news.push(seen("request", short_digest(&shape.asked(&x.request.body).to_string())));
     }
     news
 }

@@ -10,7 +10,7 @@ use super::definitions::hash_of;
 use crate::{
     arguments::shown,
     runner::Call,
-    step::{Category, Define, Meta, Phase, StepError, Waiting},
+    step::{About, Category, Define, Meta, Phase, StepError, Waiting},
 };
 
 /// What becomes of a tool that nobody has approved.
@@ -54,6 +54,7 @@ impl Define for VerifyToolGovernance {
         threats: &["LLM03", "ASI02", "ASI04"],
         on_detection: OnDetection::Block,
     };
+    const ABOUT: About = About::Conversation;
 
     fn prepare(&mut self) -> Result<(), String> {
         for (tool, hashes) in &mut self.approved {

@@ -1,6 +1,7 @@
 //! What a messages request must have before anything looks at its content.
 
 use serde_json::Value;
+use tappass_model::Unread;
 
 use crate::dialects::check::{Object, RequestError, model, optional, required_text, wrong};
 
@@ -32,8 +33,8 @@ pub struct Checked {
     pub model: String,
     /// How many messages.
     pub messages: usize,
-    /// The place of the first block of a kind that this version cannot read.
-    pub unknown: Option<String>,
+    /// The first block of a kind that this version cannot read.
+    pub unknown: Option<Unread>,
 }
 
 /// Whether a block's kind can be read.
@@ -98,7 +99,7 @@ pub fn request(body: &Value, generates: bool) -> Result<Checked, RequestError> {
         }
         Some(_) => return wrong("tools", "a list of tools"),
     }
-    Ok(Checked { model, messages: messages.len(), unknown })
+    Ok(Checked { model, messages: messages.len(), unknown: unknown.map(Unread::kind) })
 }
 
 fn message(at: &str, value: &Value, unknown: &mut Option<String>) -> Result<(), RequestError> {
@@ -221,12 +222,12 @@ mod tests {
     fn what_it_cannot_read_is_named() {
         let nested = json!([{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "novel"}]}]);
         let checked = request(&with(&nested), true).expect("goes on in observe");
-        assert_eq!(checked.unknown.as_deref(), Some("messages[0].content[0].content[0]"));
+        assert_eq!(checked.unknown, Some(Unread::kind("messages[0].content[0].content[0]")));
         let mut pictured = with(&json!("x"));
         pictured["system"] =
             json!([{"type": "text", "text": "x"}, {"type": "image", "source": {"type": "base64"}}]);
         let checked = request(&pictured, true).expect("goes on in observe");
-        assert_eq!(checked.unknown.as_deref(), Some("system[1]"));
+        assert_eq!(checked.unknown, Some(Unread::kind("system[1]")));
         let mut count = with(&json!([{"type": "document", "source": {}}]));
         count.as_object_mut().expect("an object").shift_remove("max_tokens");
         assert_eq!(request(&count, false), Ok(Checked { model: "m".into(), messages: 1, unknown: None }));

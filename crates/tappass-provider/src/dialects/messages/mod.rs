@@ -136,6 +136,10 @@ impl Shape for Tokens {
         Answer { body: body.clone(), ..Answer::default() }
     }
 
+    fn answers_in_words(&self) -> bool {
+        false
+    }
+
     fn history(&self, body: &Value) -> History {
         Messages.history(body)
     }
