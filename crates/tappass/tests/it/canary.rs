@@ -169,6 +169,53 @@ async fn calls(gateway: &Gateway, provider: &ScriptedProvider, canaries: &mut Ca
     }
 }
 
+/// Calls in the other dialects that pass, are blocked, and fail.
+async fn other_dialects(gateway: &Gateway, provider: &ScriptedProvider, canaries: &mut Canaries, key: &str) {
+    let post = |path: &str, body: &Value| gateway.request(Method::POST, path).bearer_auth(key).json(body);
+    for (model, stream) in
+        [("openai/m", false), ("openai/m", true), ("builtin/echo", false), ("builtin/echo", true)]
+    {
+        let mut plant = |place| canaries.plant(place);
+        let last = format!("{} and jan.{}@acme.eu", plant("last block"), plant("address in a block"));
+        let messages = json!([
+            {"role": "user", "content": [{"type": "text", "text": plant("text block")}]},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": "t1", "name": "lookup", "input": {"q": plant("tool input")}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "t1", "content": plant("result block")},
+                {"type": "text", "text": last}]},
+        ]);
+        let tool = json!({"name": "lookup", "description": plant("description in messages"),
+            "input_schema": {"type": "object", "properties": {plant("property"): {"type": "string"}}}});
+        let body = json!({"model": model, "max_tokens": 50, "stream": stream, "messages": messages,
+            "tools": [tool], "system": plant("system of messages")});
+        let texts = json!([plant("embedded text"), format!("jan.{}@acme.eu", plant("embedded address"))]);
+        let embed = json!({"model": model, "input": texts, "user": plant("user of embeddings")});
+        if model == "openai/m" {
+            provider.push(Reply::says(&format!("So be it: {}.", plant("answer in messages"))));
+        }
+        assert_eq!(canaries.send(post("/v1/messages", &body)).await, 200);
+        assert_eq!(canaries.send(post("/v1/embeddings", &embed)).await, 200);
+        let secret = canaries.plant_as("secret in another dialect", &token(random()));
+        let echoed = canaries.plant_named("text that the provider quotes");
+        for (text, reply) in [
+            (&secret, Reply::says("ok")),
+            (&echoed, Reply::status(400, &format!("what is {echoed}?"))),
+            (&echoed, Reply::answer(json!({"data": [{"embedding": echoed}], "choices": echoed}))),
+        ] {
+            let asked = json!([{"role": "user", "content": text}]);
+            let ask = json!({"model": model, "max_tokens": 9, "stream": stream, "messages": asked});
+            for (path, body) in
+                [("/v1/messages", ask), ("/v1/embeddings", json!({"model": model, "input": [text]}))]
+            {
+                provider.always(reply.clone());
+                canaries.send(post(path, &body)).await;
+            }
+        }
+        provider.always(Reply::says("ok"));
+    }
+}
+
 /// Requests that are refused before they become a call.
 async fn refused(gateway: &Gateway, canaries: &mut Canaries, key: &str) {
     let chat = || gateway.request(Method::POST, "/v1/chat/completions").bearer_auth(key);
@@ -301,14 +348,17 @@ async fn no_word_of_any_input_is_kept_or_told() {
         let key = gateway.agent(&format!("{mode}s"), mode).await;
         canaries.plant_as("an agent's key", &key);
         calls(&gateway, &provider, &mut canaries, &key).await;
+        other_dialects(&gateway, &provider, &mut canaries, &key).await;
         refused(&gateway, &mut canaries, &key).await;
     }
     questions(&gateway, &mut canaries).await;
     accounts(&gateway, &mut canaries).await;
     // The words did arrive where they belong.
-    let prompts = canaries.planted.iter().filter(|(place, _)| *place == "prompt");
     let sent: String = provider.requests().iter().map(|r| r.json().to_string()).collect();
-    assert_eq!(prompts.filter(|(_, word)| sent.contains(word)).count(), 4, "two modes, whole and streamed");
+    for place in ["prompt", "last block", "embedded text"] {
+        let words = canaries.planted.iter().filter(|(there, word)| *there == place && sent.contains(word));
+        assert_eq!(words.count(), 4, "{place}: two modes, whole and streamed");
+    }
     assert!(
         provider
             .requests()
