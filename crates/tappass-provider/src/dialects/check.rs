@@ -29,6 +29,16 @@ pub fn wrong<T>(param: impl Into<String>, expected: &str) -> Result<T, RequestEr
 /// A JSON object.
 pub type Object = Map<String, Value>;
 
+/// The messages, of which there is at least one.
+pub fn messages(body: &Object) -> Result<&[Value], RequestError> {
+    match body.get("messages") {
+        Some(Value::Array(list)) if !list.is_empty() => Ok(list),
+        Some(Value::Array(_)) => wrong("messages", "a list with at least one message; it is empty"),
+        Some(_) => wrong("messages", "a list of messages"),
+        None => wrong("messages", "given: a list with at least one message"),
+    }
+}
+
 /// The model's name goes to the provider unscanned, so it is held to the letters that model names have.
 pub fn model(body: &Object) -> Result<String, RequestError> {
     match body.get("model") {

@@ -13,8 +13,9 @@ const LONGEST_CYCLE: usize = 6;
 
 /// # What it does
 /// Remembers the last 256 things of a session, by digest: what was asked, the tool calls that were answered since the
-/// call before, those that `POST /v1/govern` was asked about, and their errors. A hit is the same request again and again, a sequence of tool calls that repeats, the
-/// same error, more tool calls in one round than `fan_out`, or more money than `usd` for the whole session.
+/// call before, those that `POST /v1/govern` was asked about, and their errors. A hit is the same request again and
+/// again, a sequence of tool calls that repeats, the same error, more tool calls in one round than `fan_out`, or more
+/// money than `usd` for the whole session.
 /// # Why
 /// Agents that start each other can circle without any one of their tasks being long.
 /// # On a hit

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::dialects::check::{Object, RequestError, model, optional, required_text, wrong};
+use crate::dialects::check::{Object, RequestError, messages, model, optional, required_text, wrong};
 
 /// Most choices one request may ask for, as the dialect's inventor has it.
 const MAX_CHOICES: u64 = 128;
@@ -12,12 +12,7 @@ pub fn request(body: &Value) -> Result<(String, usize), RequestError> {
         return wrong("", "a JSON object with `model` and `messages`");
     };
     let model = model(body)?;
-    let messages = match body.get("messages") {
-        Some(Value::Array(list)) if !list.is_empty() => list,
-        Some(Value::Array(_)) => return wrong("messages", "a list with at least one message; it is empty"),
-        Some(_) => return wrong("messages", "a list of messages"),
-        None => return wrong("messages", "given: a list with at least one message"),
-    };
+    let messages = messages(body)?;
     for (i, one) in messages.iter().enumerate() {
         message(&format!("messages[{i}]"), one)?;
     }

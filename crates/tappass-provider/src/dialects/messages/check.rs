@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tappass_model::Unread;
 
-use crate::dialects::check::{Object, RequestError, model, optional, required_text, wrong};
+use crate::dialects::check::{Object, RequestError, messages, model, optional, required_text, wrong};
 
 /// The kinds of content block that this version can read, in requests and answers.
 const KNOWN: &[&str] = &[
@@ -48,12 +48,7 @@ pub fn request(body: &Value, generates: bool) -> Result<Checked, RequestError> {
         return wrong("", "a JSON object with `model`, `max_tokens` and `messages`");
     };
     let model = model(body)?;
-    let messages = match body.get("messages") {
-        Some(Value::Array(list)) if !list.is_empty() => list,
-        Some(Value::Array(_)) => return wrong("messages", "a list with at least one message; it is empty"),
-        Some(_) => return wrong("messages", "a list of messages"),
-        None => return wrong("messages", "given: a list with at least one message"),
-    };
+    let messages = messages(body)?;
     let whole = |n: &Value| n.as_u64().is_some_and(|n| n > 0);
     if generates {
         match body.get("max_tokens") {
