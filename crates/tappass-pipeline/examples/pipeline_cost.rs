@@ -1,7 +1,7 @@
 //! What a pipeline costs: microseconds of CPU for all its steps on one call, the answer of the model inside the program
 //! included, by preset, prompt and length.
 //!
-//! `cargo run --release -p tappass-pipeline --example cost`
+//! `cargo run --release -p tappass-pipeline --example pipeline_cost`
 
 #![expect(clippy::print_stdout, reason = "what it is for")]
 
