@@ -14,6 +14,7 @@ pub mod explain;
 mod json_schema;
 pub mod mask;
 mod media;
+mod offered;
 pub mod plan;
 mod policy;
 pub mod prices;

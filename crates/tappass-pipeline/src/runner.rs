@@ -17,7 +17,7 @@ use tappass_model::{
     Outcome, Scope, Segment,
 };
 use tappass_policy::{Embedded, Engine};
-use tappass_provider::{ProviderError, ProviderReply, Providers, dialects};
+use tappass_provider::{ProviderError, ProviderReply, Providers};
 use tappass_store::{Approval, Hold, SharedState};
 use uuid::Uuid;
 
@@ -99,9 +99,9 @@ pub struct Call {
     /// What its steps ask to remember, until [`Call::settle`].
     pub(crate) changes: Vec<(Scope, Change)>,
     /// Tools to take out of the request when its phase ends, each with the step that says so.
-    removals: Vec<(&'static str, String)>,
+    pub(crate) removals: Vec<(&'static str, String)>,
     /// The definitions of tools as they came, where masks have changed the body since.
-    offered: Option<Vec<(String, Value)>>,
+    pub(crate) offered: Option<Vec<(String, Value)>>,
     /// The model that is called instead of the one asked for.
     pub(crate) route: Option<String>,
     /// What its steps set aside before it was spent, until [`Call::settle`].
@@ -282,49 +282,6 @@ impl Call {
         self.route.as_deref().unwrap_or(&self.exchange.request.model)
     }
 
-    /// The definitions of the tools that leave with the request, each with its name, as they came: before any mask.
-    #[must_use]
-    pub fn definitions(&self) -> Vec<(&str, &Value)> {
-        let request = &self.exchange.request;
-        let leaves = |name: &&str| request.tools.iter().any(|tool| tool == name);
-        match &self.offered {
-            Some(kept) => {
-                kept.iter().map(|(name, tool)| (name.as_str(), tool)).filter(|(n, _)| leaves(n)).collect()
-            }
-            None => dialects::definitions(&request.body).collect(),
-        }
-    }
-
-    fn keep_definitions(&mut self) {
-        let request = &self.exchange.request;
-        if !request.tools.is_empty() {
-            let all =
-                dialects::definitions(&request.body).map(|(name, tool)| (name.to_owned(), tool.clone()));
-            self.offered = Some(all.collect());
-        }
-    }
-
-    fn remove_tools(&mut self) {
-        let removals = std::mem::take(&mut self.removals);
-        let gone: Vec<String> =
-            removals.into_iter().filter(|(step, _)| self.redacts(step)).map(|(_, tool)| tool).collect();
-        if gone.is_empty() {
-            return;
-        }
-        let request = &mut self.exchange.request;
-        // What no longer leaves has no hits for the steps to come.
-        for (index, segment) in request.segments.iter().enumerate() {
-            if dialects::definition_at(&request.body, &segment.pointer)
-                .is_some_and(|tool| gone.iter().any(|g| g == tool))
-            {
-                self.exchange.matches[index].clear();
-            }
-        }
-        let shape = dialects::of(request.dialect);
-        shape.remove_tools(&mut request.body, &|tool| gone.iter().any(|g| g == tool));
-        request.tools.retain(|tool| !gone.contains(tool));
-    }
-
     /// What is done about a hit of a step in this call.
     #[must_use]
     pub fn action_on_hit(&self, step: &Placed) -> (Action, Action) {
@@ -476,7 +433,7 @@ impl Call {
             .collect()
     }
 
-    fn redacts(&self, id: &str) -> bool {
+    pub(crate) fn redacts(&self, id: &str) -> bool {
         let row = self.trace.rows.iter().rev().find(|row| row.step == id);
         row.is_some_and(|row| row.action == Action::Redact)
     }

@@ -62,7 +62,7 @@ impl StreamGuard {
             usage: wants_usage,
         };
         let shape = dialects::of(call.exchange.request.dialect);
-        Self { flow: shape.flow(wants), lanes: Vec::new(), restorer, seals: shape.seals_reasoning() }
+        Self { flow: shape.voice().flow(wants), lanes: Vec::new(), restorer, seals: shape.seals_reasoning() }
     }
 
     /// One event in; those that may go out by now, with the text that is ready.

@@ -70,31 +70,6 @@ pub(crate) fn route(dialect: Dialect) -> &'static str {
     dialects::of(dialect).path().trim_start_matches('/')
 }
 
-/// Makes a call in a dialect that is spoken here.
-pub(crate) async fn send(
-    upstream: &Arc<Upstream>,
-    path: &str,
-    call: ProviderCall,
-) -> Result<ProviderReply, ProviderError> {
-    match call.dialect {
-        Dialect::OpenAiEmbeddings => embeddings(upstream, path, call).await,
-        _ => chat(upstream, path, call).await,
-    }
-}
-
-async fn embeddings(
-    upstream: &Arc<Upstream>,
-    path: &str,
-    call: ProviderCall,
-) -> Result<ProviderReply, ProviderError> {
-    let headers = call.headers();
-    let mut body = call.body;
-    body["model"] = call.model.into();
-    take_session(&mut body);
-    let incoming = upstream.post(path, &headers, &body, false).await?;
-    whole(upstream, incoming, embeddings::is_answer, "an answer without vectors").await
-}
-
 /// A whole answer, if it is one.
 async fn whole(
     upstream: &Upstream,
@@ -113,7 +88,8 @@ async fn whole(
     Err(upstream.garbled(else_it_is))
 }
 
-async fn chat(
+/// Makes a call in a dialect that is spoken here.
+pub(crate) async fn send(
     upstream: &Arc<Upstream>,
     path: &str,
     call: ProviderCall,
@@ -121,6 +97,10 @@ async fn chat(
     let headers = call.headers();
     let mut body = call.body;
     body["model"] = call.model.into();
+    let embeds = call.dialect == Dialect::OpenAiEmbeddings;
+    if embeds {
+        take_session(&mut body);
+    }
     if call.stream {
         body["stream"] = true.into();
         // Without it no one would know what a stream cost.
@@ -130,6 +110,9 @@ async fn chat(
         body["stream_options"]["include_usage"] = true.into();
     }
     let incoming = upstream.post(path, &headers, &body, call.stream).await?;
+    if embeds {
+        return whole(upstream, incoming, embeddings::is_answer, "an answer without vectors").await;
+    }
     if !call.stream {
         return whole(upstream, incoming, |answer| answer["choices"].is_array(), "an answer without choices")
             .await;

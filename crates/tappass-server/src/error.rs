@@ -175,7 +175,7 @@ impl ApiError {
             more: &[],
             theirs: None,
         };
-        Value::Object(dialects::of(dialect).error(&failure))
+        Value::Object(dialects::of(dialect).voice().error(&failure))
     }
 
     /// The finished answer.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tappass_model::{
     AgentCaller, AgentSettings, Classification, Clock, Exchange, Flags, Mode, SessionRef, SystemClock,
     SystemIds,
 };
-use tappass_pipeline::{Call, Nobody, Pipeline, Services, compile, plan};
+use tappass_pipeline::{Blocked, Call, Halt, Nobody, Pipeline, Services, StreamGuard, compile, plan};
 use tappass_provider::{Providers, dialects::chat};
 use tappass_store::MemoryState;
 use uuid::Uuid;
@@ -58,4 +58,33 @@ pub fn call(pipeline: &Arc<Pipeline>, mode: Mode, flags: &str, text: &str) -> Ca
         strictness: 0.0,
     };
     Call::new(exchange, Arc::clone(pipeline), plan, services())
+}
+
+/// The events that a client gets of a streamed answer, and what stopped it.
+pub async fn governed(
+    call: &mut Call,
+    events: Vec<Value>,
+    wants_usage: bool,
+) -> (Vec<Value>, Option<Blocked>) {
+    let mut guard = StreamGuard::new(call, wants_usage);
+    let (mut out, mut blocked) = (Vec::new(), None);
+    for event in events {
+        match guard.push(call, event) {
+            Ok(events) => out.extend(events),
+            Err(stop) => {
+                blocked = Some(stop);
+                break;
+            }
+        }
+    }
+    if blocked.is_none() {
+        match guard.finish(call) {
+            Ok(tail) => out.extend(tail),
+            Err(stop) => blocked = Some(stop),
+        }
+    }
+    if let Err(Halt::Blocked(stop)) = call.examine(guard.take_answer()).await {
+        blocked = blocked.or(Some(stop));
+    }
+    (out, blocked)
 }

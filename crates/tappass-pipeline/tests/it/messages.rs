@@ -9,7 +9,7 @@ use tappass_pipeline::{Blocked, Call, Halt, Pipeline, StreamGuard};
 use tappass_provider::dialects::{Shape, messages::Messages};
 
 use crate::{
-    common::{call, pipeline},
+    common::{call, governed, pipeline},
     streaming::{cut, runtime, text},
 };
 
@@ -76,26 +76,7 @@ fn events(blocks: &[Value], sizes: &[usize]) -> Vec<Value> {
 
 /// What a client would read of a streamed answer, what stopped it, and the events it got.
 async fn streamed(call: &mut Call, events: Vec<Value>) -> (Read, Option<Blocked>, Vec<Value>) {
-    let mut guard = StreamGuard::new(call, true);
-    let (mut out, mut blocked) = (Vec::new(), None);
-    for event in events {
-        match guard.push(call, event) {
-            Ok(events) => out.extend(events),
-            Err(stop) => {
-                blocked = Some(stop);
-                break;
-            }
-        }
-    }
-    if blocked.is_none() {
-        match guard.finish(call) {
-            Ok(tail) => out.extend(tail),
-            Err(stop) => blocked = Some(stop),
-        }
-    }
-    if let Err(Halt::Blocked(stop)) = call.examine(guard.take_answer()).await {
-        blocked = blocked.or(Some(stop));
-    }
+    let (out, blocked) = governed(call, events, true).await;
     (read(&out), blocked, out)
 }
 

@@ -6,7 +6,7 @@ use tappass_model::{Answer, Mode};
 use tappass_pipeline::{Blocked, Call, Halt, StreamGuard};
 use tappass_provider::dialects::chat;
 
-use crate::common::{call, pipeline};
+use crate::common::{call, governed, pipeline};
 
 pub fn chunk(delta: &Value, finish: Option<&str>) -> Value {
     json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
@@ -15,30 +15,10 @@ pub fn chunk(delta: &Value, finish: Option<&str>) -> Value {
 
 /// What a client would read of a streamed answer, and what stopped it.
 pub async fn streamed(call: &mut Call, pieces: &[&str]) -> (String, Option<Blocked>) {
-    let mut guard = StreamGuard::new(call, false);
-    let mut out = Vec::new();
-    let mut blocked = None;
     let mut chunks = vec![chunk(&json!({"role": "assistant", "content": ""}), None)];
     chunks.extend(pieces.iter().map(|piece| chunk(&json!({"content": piece}), None)));
     chunks.push(chunk(&json!({}), Some("stop")));
-    for chunk in chunks {
-        match guard.push(call, chunk) {
-            Ok(chunk) => out.extend(chunk),
-            Err(stop) => {
-                blocked = Some(stop);
-                break;
-            }
-        }
-    }
-    if blocked.is_none() {
-        match guard.finish(call) {
-            Ok(tail) => out.extend(tail),
-            Err(stop) => blocked = Some(stop),
-        }
-    }
-    if let Err(Halt::Blocked(stop)) = call.examine(guard.take_answer()).await {
-        blocked = blocked.or(Some(stop));
-    }
+    let (out, blocked) = governed(call, chunks, false).await;
     let text = out.iter().filter_map(|c| c["choices"][0]["delta"]["content"].as_str()).collect();
     (text, blocked)
 }

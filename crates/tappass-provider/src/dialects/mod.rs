@@ -1,4 +1,5 @@
-//! The dialects that callers speak: one folder each, one [`Shape`] each.
+//! The dialects that callers speak: one folder each, one [`Shape`] each, and a [`Voice`] where answers are told in a way
+//! of its own.
 //!
 //! A dialect knows how its bodies are read, held back and answered; what is looked for in them is the pipeline's
 //! business, and which provider is called the router's. A new dialect is a folder here, a variant of
@@ -87,6 +88,18 @@ pub trait Shape: Send + Sync {
         &[]
     }
 
+    /// How answers are told; a dialect that belongs to another has that one's.
+    fn voice(&self) -> &'static dyn Voice;
+
+    /// The call in the chat dialect, and the way back.
+    ///
+    /// # Errors
+    /// What the chat dialect cannot do, by name.
+    fn to_chat(&self, call: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String>;
+}
+
+/// How answers are told to clients of a dialect: events, and errors.
+pub trait Voice: Send + Sync {
     /// Governs the events of one streamed answer.
     fn flow(&self, wants: Wants) -> Box<dyn Flow>;
 
@@ -100,12 +113,6 @@ pub trait Shape: Send + Sync {
 
     /// The members of a body that tell an error to clients of this dialect.
     fn error(&self, failure: &Failure<'_>) -> Map<String, Value>;
-
-    /// The call in the chat dialect, and the way back.
-    ///
-    /// # Errors
-    /// What the chat dialect cannot do, by name.
-    fn to_chat(&self, call: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String>;
 }
 
 /// The way back from the chat dialect.

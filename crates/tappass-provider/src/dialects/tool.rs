@@ -3,12 +3,11 @@
 //! They go through the gateway as a call does, so that the same steps judge them: what an agent is about to do stands
 //! where a model's answer would, and what a tool returned where a request's texts stand.
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tappass_model::{Answer, Dialect, ModelRequest, Origin, Segment, ToolCall};
 
 use super::{
-    Failure, Flow, FromChat, History, Ids, RequestError, Shape, Wants, chat,
+    FromChat, History, RequestError, Shape, Voice, chat,
     check::{Object, optional, wrong},
 };
 use crate::ProviderCall;
@@ -135,16 +134,8 @@ impl Shape for Calls {
         0
     }
 
-    fn flow(&self, wants: Wants) -> Box<dyn Flow> {
-        chat::Chat.flow(wants)
-    }
-
-    fn frame(&self, event: Value, ids: &Ids) -> Bytes {
-        chat::Chat.frame(event, ids)
-    }
-
-    fn error(&self, failure: &Failure<'_>) -> Map<String, Value> {
-        chat::Chat.error(failure)
+    fn voice(&self) -> &'static dyn Voice {
+        &chat::Chat
     }
 
     fn to_chat(&self, _: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {
@@ -198,16 +189,8 @@ impl Shape for Results {
         0
     }
 
-    fn flow(&self, wants: Wants) -> Box<dyn Flow> {
-        chat::Chat.flow(wants)
-    }
-
-    fn frame(&self, event: Value, ids: &Ids) -> Bytes {
-        chat::Chat.frame(event, ids)
-    }
-
-    fn error(&self, failure: &Failure<'_>) -> Map<String, Value> {
-        chat::Chat.error(failure)
+    fn voice(&self) -> &'static dyn Voice {
+        &chat::Chat
     }
 
     fn to_chat(&self, _: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {

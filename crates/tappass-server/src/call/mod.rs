@@ -88,7 +88,12 @@ impl Governed {
         let open = self.open();
         let answer = open.call.exchange.answer.as_mut().map(|a| a.body.take()).unwrap_or_default();
         let bytes = governance::with_object(answer, open);
-        open.response_hash = Some(conclude::sha256(&bytes));
+        self.answer(bytes).await
+    }
+
+    /// The record, durable; then these bytes of JSON as the answer.
+    async fn answer(mut self, bytes: Vec<u8>) -> Response {
+        self.open().response_hash = Some(conclude::sha256(&bytes));
         if let Err(error) = self.record().await {
             return refusal::audit_unavailable(error);
         }

@@ -71,7 +71,7 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
         more: if waits { &more[1..] } else { &more },
         theirs: None,
     };
-    body.extend(open.call.shape().error(&failure));
+    body.extend(open.call.shape().voice().error(&failure));
     body.insert("tappass".into(), governance::object(open));
     Value::Object(body)
 }
@@ -135,7 +135,7 @@ pub fn error_body(open: &Open, error: &ProviderError) -> Value {
     };
     let failure =
         Failure { status: status.as_u16(), code, kind: "provider_error", message: &said, more: &[], theirs };
-    Value::Object(open.call.shape().error(&failure))
+    Value::Object(open.call.shape().voice().error(&failure))
 }
 
 /// Enforce cannot record, so it does not answer.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tappass_pipeline::{Blocked, Halt};
 use tappass_provider::{
     EventStream, ProviderError,
-    dialects::{Ids, Shape},
+    dialects::{Ids, Voice},
 };
 
 use super::{Governed, governance, refusal};
@@ -22,7 +22,7 @@ struct Streaming {
     /// Events ready to go out.
     ready: VecDeque<Bytes>,
     /// How events are written in the caller's dialect.
-    shape: &'static dyn Shape,
+    voice: &'static dyn Voice,
     /// What events carry beside the model's.
     ids: Ids,
     /// Over all that went out.
@@ -45,12 +45,12 @@ pub fn run(
     events: EventStream,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
     let open = governed.open();
-    let (shape, ids) = (open.call.shape(), Ids::new(governance::ids(open)));
+    let (voice, ids) = (open.call.shape().voice(), Ids::new(governance::ids(open)));
     let state = Streaming {
         governed,
         events: Some(events),
         ready: VecDeque::new(),
-        shape,
+        voice,
         ids,
         hash: Context::new(&SHA256),
         over: false,
@@ -98,7 +98,7 @@ impl Streaming {
     }
 
     fn send(&mut self, chunk: Value) {
-        let bytes = self.shape.frame(chunk, &self.ids);
+        let bytes = self.voice.frame(chunk, &self.ids);
         self.hash.update(&bytes);
         self.ready.push_back(bytes);
     }
@@ -168,7 +168,7 @@ impl Streaming {
             }
         };
         self.send(last);
-        self.ready.extend(self.shape.end().map(Bytes::from_static));
+        self.ready.extend(self.voice.end().map(Bytes::from_static));
         self.governed.close();
     }
 }

@@ -1,7 +1,6 @@
 //! What was decided about a tool call or its result, told as the answer to a question: 200, whatever it says.
 
-use axum::{body::Body, http::HeaderValue, response::Response};
-use http::header;
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -9,7 +8,7 @@ use tappass_model::{Denial, Dialect, clock::rfc3339};
 use tappass_pipeline::{Approvals, Blocked, Halt};
 use uuid::Uuid;
 
-use super::{Governed, Open, conclude, governance, refusal};
+use super::{Governed, Open, governance, refusal};
 use crate::state::App;
 
 /// What was decided.
@@ -78,19 +77,8 @@ impl Governed {
             Some(blocked) => waits(&app, org_id, blocked).await,
             None => None,
         };
-        let open = self.open();
-        let decision = decision(open, blocked.as_ref(), approval);
-        let bytes = json!(decision).to_string();
-        open.response_hash = Some(conclude::sha256(bytes.as_bytes()));
-        if let Err(error) = self.record().await {
-            return refusal::audit_unavailable(error);
-        }
-        let mut response = Response::new(Body::from(bytes));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        governance::headers(self.open(), headers);
-        self.close();
-        response
+        let decision = decision(self.open(), blocked.as_ref(), approval);
+        self.answer(json!(decision).to_string().into_bytes()).await
     }
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tappass_model::{Answer, Dialect, ModelRequest};
 
-use super::{Failure, Flow, FromChat, History, Ids, RequestError, Shape, Wants, definitions, frame};
+use super::{Failure, Flow, FromChat, History, Ids, RequestError, Shape, Voice, Wants, definitions, frame};
 use crate::ProviderCall;
 
 pub use accumulate::Accumulator;
@@ -59,6 +59,16 @@ impl Shape for Chat {
         answer.saturating_mul(number("n").unwrap_or(1).max(1))
     }
 
+    fn voice(&self) -> &'static dyn Voice {
+        &Self
+    }
+
+    fn to_chat(&self, _: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {
+        Err("the chat dialect".to_owned())
+    }
+}
+
+impl Voice for Chat {
     fn flow(&self, wants: Wants) -> Box<dyn Flow> {
         Box::new(flow::ChatFlow::new(wants))
     }
@@ -93,10 +103,6 @@ impl Shape for Chat {
             }
         };
         Map::from_iter([("error".to_owned(), error)])
-    }
-
-    fn to_chat(&self, _: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {
-        Err("the chat dialect".to_owned())
     }
 }
 

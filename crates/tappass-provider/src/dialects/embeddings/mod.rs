@@ -6,11 +6,10 @@
 mod check;
 mod texts;
 
-use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tappass_model::{Answer, Dialect, ModelRequest};
 
-use super::{Failure, Flow, FromChat, History, Ids, RequestError, Shape, Wants, chat::Chat};
+use super::{FromChat, History, RequestError, Shape, Voice, chat::Chat};
 use crate::ProviderCall;
 
 pub(crate) use check::is_answer;
@@ -69,16 +68,8 @@ impl Shape for Embeddings {
         0
     }
 
-    fn flow(&self, wants: Wants) -> Box<dyn Flow> {
-        Chat.flow(wants)
-    }
-
-    fn frame(&self, event: Value, ids: &Ids) -> Bytes {
-        Chat.frame(event, ids)
-    }
-
-    fn error(&self, failure: &Failure<'_>) -> Map<String, Value> {
-        Chat.error(failure)
+    fn voice(&self) -> &'static dyn Voice {
+        &Chat
     }
 
     fn to_chat(&self, _: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {

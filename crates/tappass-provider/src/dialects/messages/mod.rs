@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tappass_model::{Answer, Dialect, ModelRequest};
 
-use super::{Failure, Flow, FromChat, History, Ids, RequestError, Shape, Wants, definitions, frame};
+use super::{Failure, Flow, FromChat, History, Ids, RequestError, Shape, Voice, Wants, definitions, frame};
 use crate::ProviderCall;
 
 pub(crate) use to_chat::request as to_chat;
@@ -80,6 +80,18 @@ impl Shape for Messages {
         PASSES
     }
 
+    fn voice(&self) -> &'static dyn Voice {
+        &Self
+    }
+
+    fn to_chat(&self, call: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {
+        let body = to_chat::request(&call.body)?;
+        let call = ProviderCall { dialect: Dialect::OpenAiChat, body, passed: Vec::new(), ..call };
+        Ok((call, Box::new(from_chat::Back::default())))
+    }
+}
+
+impl Voice for Messages {
     fn flow(&self, wants: Wants) -> Box<dyn Flow> {
         Box::new(flow::MessageFlow::new(wants))
     }
@@ -114,12 +126,6 @@ impl Shape for Messages {
             error[*key] = (*value).into();
         }
         Map::from_iter([("type".to_owned(), "error".into()), ("error".to_owned(), error)])
-    }
-
-    fn to_chat(&self, call: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {
-        let body = to_chat::request(&call.body)?;
-        let call = ProviderCall { dialect: Dialect::OpenAiChat, body, passed: Vec::new(), ..call };
-        Ok((call, Box::new(from_chat::Back::default())))
     }
 }
 
@@ -160,16 +166,8 @@ impl Shape for Tokens {
         PASSES
     }
 
-    fn flow(&self, wants: Wants) -> Box<dyn Flow> {
-        Messages.flow(wants)
-    }
-
-    fn frame(&self, event: Value, ids: &Ids) -> Bytes {
-        Messages.frame(event, ids)
-    }
-
-    fn error(&self, failure: &Failure<'_>) -> Map<String, Value> {
-        Messages.error(failure)
+    fn voice(&self) -> &'static dyn Voice {
+        &Messages
     }
 
     fn to_chat(&self, _: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {
