@@ -167,12 +167,19 @@ impl Db {
         Ok(Tx { inner: self.writer.begin_with(begin).await?, persistent: !self.postgres })
     }
 
-    /// Runs one statement that is a transaction by itself; gives how many rows it touched.
+    /// Runs one statement as a transaction of its own; gives how many rows it touched.
     ///
     /// # Errors
     /// What the database says.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
-        Ok(statement.persistent(!self.postgres).execute(&self.writer).await?.rows_affected())
+        if self.postgres {
+            // Even one statement is prepared and run in two exchanges, which a pooler may send to different servers.
+            let mut tx = self.write().await?;
+            let touched = tx.execute(statement).await?;
+            tx.commit().await?;
+            return Ok(touched);
+        }
+        Ok(statement.execute(&self.writer).await?.rows_affected())
     }
 
     pub(crate) async fn close(&self) {

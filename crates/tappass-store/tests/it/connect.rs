@@ -3,7 +3,7 @@
 use tappass_store::{Store, StoreConfig, StoreError, migrate};
 use tappass_testkit::TempPostgres;
 
-use crate::support::{on_each, org};
+use crate::support::{at, on_each, org};
 
 #[tokio::test]
 async fn it_answers_and_migrating_again_changes_nothing() {
@@ -60,6 +60,29 @@ async fn replicas_may_start_at_once() {
         for store in [a, b, c] {
             store.expect("a store").close().await;
         }
+    }
+}
+
+/// A statement alone takes two exchanges with the server; PgBouncer may send each to another one unless they are a
+/// transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_stand_alone_hold_behind_a_pooler() {
+    let postgres = TempPostgres::start().await.expect("PostgreSQL");
+    let behind = postgres.database().await.expect("a database");
+    let url = postgres.pooled(&behind).await.expect("PgBouncer");
+    let store = Store::connect(&StoreConfig::Postgres { url }).await.expect("a store");
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for second in 0..50 {
+                store.approvals().forget(at(second)).await?;
+            }
+            Ok::<(), StoreError>(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.expect("no panic").expect("each statement runs");
     }
 }
 
