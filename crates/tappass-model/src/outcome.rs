@@ -109,7 +109,7 @@ pub struct RateLimit {
 }
 
 /// How a refusal is told to the client, when the step's detection becomes one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Denial {
     /// A policy block: 403, never retried.
     #[default]
@@ -125,6 +125,13 @@ pub enum Denial {
         approval_id: Uuid,
         /// Until when it can be decided.
         expires_at: Timestamp,
+    },
+    /// A tool is not what it was when it was first seen: 403, never retried.
+    Integrity {
+        /// The tool.
+        tool: String,
+        /// What is wrong with it: `definition_changed`.
+        violation: &'static str,
     },
 }
 

@@ -74,6 +74,14 @@ pub struct Blocked {
     pub denial: Denial,
 }
 
+impl Blocked {
+    /// Whether a person decides first.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        matches!(self.denial, Denial::Approval { .. })
+    }
+}
+
 /// The most points of risk that one call can give its session.
 pub const MOST_RISK: f64 = 8.0;
 

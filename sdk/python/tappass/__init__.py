@@ -26,6 +26,7 @@ from .errors import (
     PolicyBlockError,
     RateLimited,
     TapPassError,
+    ToolIntegrityError,
 )
 from .governance import CapabilityToken, Governance, StepTrace, WouldBlock, governance
 
@@ -52,6 +53,7 @@ __all__ = [
     "RateLimited",
     "StepTrace",
     "TapPassError",
+    "ToolIntegrityError",
     "WouldBlock",
     "__version__",
     "governance",

@@ -71,6 +71,19 @@ class PolicyBlockError(GovernanceError):
     """
 
 
+class ToolIntegrityError(PolicyBlockError):
+    """A tool that the call offers is not what it was when it was first seen."""
+
+    tool_name: str | None
+    violation: str | None
+    """``definition_changed``."""
+
+    def __init__(self, answer: Mapping[str, Any], *, response: Any) -> None:
+        super().__init__(answer, response=response)
+        self.tool_name = _text(answer, "tool_name")
+        self.violation = _text(answer, "violation")
+
+
 class BudgetExceeded(PolicyBlockError):
     """The step ``budget`` blocked: the call, the session or the day would cost more than is allowed."""
 
@@ -201,6 +214,8 @@ def decided(answer: Mapping[str, Any], *, response: Any) -> GovernanceError:
     """The error of a decision."""
     if answer.get("decision") == "approval_required":
         return ApprovalRequired(answer, response=response)
+    if answer.get("decision") == "tool_integrity_violation":
+        return ToolIntegrityError(answer, response=response)
     if answer.get("decision") != "policy_block":
         return GovernanceError(answer, response=response)
     if answer.get("blocked_by") == "budget":

@@ -27,6 +27,7 @@ from tappass import (
     PolicyBlockError,
     RateLimited,
     StepTrace,
+    ToolIntegrityError,
     WouldBlock,
     governance,
 )
@@ -84,6 +85,10 @@ def test_flags_session_and_user_are_sent(double: Double) -> None:
         (
             decision("approval_required", approval_url="/a/1", resume_token="rt", expires_at="z"),
             ApprovalRequired,
+        ),
+        (
+            decision("tool_integrity_violation", tool_name="search", violation="definition_changed"),
+            ToolIntegrityError,
         ),
         (decision("trust_tier_denied", required_tier=2), GovernanceError),
     ],

@@ -83,7 +83,7 @@ impl<'a> Governance<'a> {
             flags_refused: &open.call.plan.refused,
             blocked_by: trace.blocked.as_ref().map(|b| b.step),
             reason: trace.blocked.as_ref().map(|b| b.reason.as_str()),
-            approval: trace.blocked.as_ref().and_then(|b| approval(open, b)),
+            approval: trace.blocked.as_ref().filter(|b| b.waits()).map(|b| subject(open, b)),
             steps: open.wants_trace.then(|| trace.rows.iter().map(Row::of).collect()),
         }
     }
@@ -123,18 +123,23 @@ pub fn ids(open: &Open) -> Map<String, Value> {
     }
 }
 
-/// What to wait for, where a person decides first, and what to send then.
-pub fn approval(open: &Open, blocked: &Blocked) -> Option<Map<String, Value>> {
-    let Denial::Approval { approval_id, expires_at } = blocked.denial else { return None };
-    let url = format!("{}/admin/approvals/{approval_id}", open.app.base_url());
-    let members = [
-        ("approval_id", approval_id.to_string()),
-        ("approval_url", url),
-        // Useless to anyone but this agent, for this call, once.
-        ("resume_token", approval_id.to_string()),
-        ("expires_at", expires_at.to_string()),
-    ];
-    Some(members.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+/// What a decision is about, where that is more than a step: what to wait for and what to send then, where a person
+/// decides first; the tool that is not what it was.
+pub fn subject(open: &Open, blocked: &Blocked) -> Map<String, Value> {
+    let members = match &blocked.denial {
+        Denial::Approval { approval_id, expires_at } => vec![
+            ("approval_id", approval_id.to_string()),
+            ("approval_url", format!("{}/admin/approvals/{approval_id}", open.app.base_url())),
+            // Useless to anyone but this agent, for this call, once.
+            ("resume_token", approval_id.to_string()),
+            ("expires_at", expires_at.to_string()),
+        ],
+        Denial::Integrity { tool, violation } => {
+            vec![("tool_name", tool.clone()), ("violation", (*violation).to_owned())]
+        }
+        Denial::Policy | Denial::RateLimited { .. } => Vec::new(),
+    };
+    members.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
 /// The text of an answer with the `tappass` object as its last member, in place of one that it has already.

@@ -17,8 +17,8 @@ use crate::error::ApiError;
 pub fn blocked(open: &Open, blocked: &Blocked) -> Response {
     let body = block_body(open, blocked);
     let mut response = json_response(status(blocked), &body);
-    match blocked.denial {
-        Denial::Policy | Denial::Approval { .. } => {
+    match &blocked.denial {
+        Denial::Policy | Denial::Approval { .. } | Denial::Integrity { .. } => {
             response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
         Denial::RateLimited { retry_after } => {
@@ -33,7 +33,7 @@ pub fn blocked(open: &Open, blocked: &Blocked) -> Response {
 
 const fn status(blocked: &Blocked) -> StatusCode {
     match blocked.denial {
-        Denial::Policy | Denial::Approval { .. } => StatusCode::FORBIDDEN,
+        Denial::Policy | Denial::Approval { .. } | Denial::Integrity { .. } => StatusCode::FORBIDDEN,
         Denial::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
     }
 }
@@ -41,19 +41,20 @@ const fn status(blocked: &Blocked) -> StatusCode {
 /// The body of a block: one frame for every client, with the error in the shape of the caller's dialect. Holds masked
 /// samples, never content.
 pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
-    let (decision, kind) = match blocked.denial {
-        Denial::Policy => ("policy_block", "policy_block"),
-        Denial::RateLimited { .. } => ("rate_limited", "rate_limit_error"),
-        Denial::Approval { .. } => ("approval_required", "approval_required"),
+    // A step stands for a block; the other decisions say what they are about.
+    let (decision, kind, by_step) = match blocked.denial {
+        Denial::Policy => ("policy_block", "policy_block", true),
+        Denial::RateLimited { .. } => ("rate_limited", "rate_limit_error", true),
+        Denial::Approval { .. } => ("approval_required", "approval_required", false),
+        Denial::Integrity { .. } => ("tool_integrity_violation", "tool_integrity_violation", false),
     };
-    let waits = matches!(blocked.denial, Denial::Approval { .. });
     let message = match blocked.denial {
         Denial::Approval { .. } => format!("Waits for approval: {}.", blocked.reason),
         _ => format!("Blocked by {}: {}.", blocked.step, blocked.reason),
     };
     let mut body = Map::new();
     body.insert("decision".into(), decision.into());
-    if !waits {
+    if by_step {
         body.insert("blocked_by".into(), blocked.step.into());
     }
     body.insert("reason".into(), blocked.reason.as_str().into());
@@ -61,14 +62,14 @@ pub fn block_body(open: &Open, blocked: &Blocked) -> Value {
     body.insert("classification".into(), json!(open.call.exchange.classification));
     body.insert("details".into(), json!({"findings": findings(open, blocked)}));
     body.extend(governance::ids(open));
-    body.extend(governance::approval(open, blocked).into_iter().flatten());
+    body.extend(governance::subject(open, blocked));
     let more = [("blocked_by", blocked.step), ("reason", blocked.reason.as_str())];
     let failure = Failure {
         status: status(blocked).as_u16(),
         code: decision,
         kind,
         message: &message,
-        more: if waits { &more[1..] } else { &more },
+        more: if by_step { &more } else { &more[1..] },
         theirs: None,
     };
     body.extend(open.call.shape().voice().error(&failure));

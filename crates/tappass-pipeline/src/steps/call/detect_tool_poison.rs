@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tappass_detect::family_score;
-use tappass_model::{Change, Exchange, Family, Finding, Match, OnDetection, Origin, Outcome, Scope};
+use tappass_model::{Change, Denial, Exchange, Family, Finding, Match, OnDetection, Origin, Outcome, Scope};
 
 use super::{
     definitions::{canonical, difference, sha256},
@@ -33,7 +33,8 @@ const SHOWN: usize = 32;
 /// # Why
 /// A model believes what a tool says of itself. Nobody reads it but the model, and it can change after it was approved.
 /// # On a hit
-/// Blocks. The message names the tool and the hash of the new definition; once read, it can be put into `accepted`.
+/// Blocks. The message names the tool and the hash of the new definition; once read, it can be put into `accepted`. A
+/// changed definition is told as the decision `tool_integrity_violation`, with `tool_name` and `violation`.
 /// # Limits
 /// An agent's pins are forgotten after 30 days without a call; 256 tools are pinned, and of definitions above 8 KiB the
 /// difference is not shown. A definition that was poisoned from the start is found by its words or not at all.
@@ -100,17 +101,29 @@ impl Waiting for DetectToolPoison {
         } else {
             format!("in a tool's definition: {}", summary(&findings))
         };
+        let mut denial = Denial::Policy;
         if self.pin {
-            for (finding, what) in self.changed(call).await {
+            for Changed { finding, tool, message: what } in self.changed(call).await {
                 message = if message.is_empty() { what } else { format!("{message}; {what}") };
                 findings.push(finding);
+                if denial == Denial::Policy {
+                    denial = Denial::Integrity { tool, violation: "definition_changed" };
+                }
             }
         }
         if findings.is_empty() {
             return Ok(Outcome::pass());
         }
-        Ok(Outcome::hit(message, findings))
+        Ok(Outcome { denial, ..Outcome::hit(message, findings) })
     }
+}
+
+/// A tool whose definition is not the pinned one.
+struct Changed {
+    finding: Finding,
+    /// Its name, as it may be shown.
+    tool: String,
+    message: String,
 }
 
 impl DetectToolPoison {
@@ -144,7 +157,7 @@ impl DetectToolPoison {
 
     /// Pins what is new and compares what is known, with what is remembered by then: of several first calls at once
     /// one pins, and the others are held against it.
-    async fn changed(&self, call: &mut Call) -> Vec<(Finding, String)> {
+    async fn changed(&self, call: &mut Call) -> Vec<Changed> {
         let tools: Vec<(String, String)> =
             call.definitions().into_iter().map(|(name, tool)| (name.to_owned(), canonical(tool))).collect();
         let mut changed = Vec::new();
@@ -186,7 +199,8 @@ impl DetectToolPoison {
                 }
                 None => format!("`{name}` has changed since it was first seen (now sha256 {hash})"),
             };
-            changed.push((Finding::about(Self::META.id, kind, place.unwrap_or(name)), message));
+            let finding = Finding::about(Self::META.id, kind, place.unwrap_or_else(|| name.clone()));
+            changed.push(Changed { finding, tool: name, message });
         }
         changed
     }
@@ -267,6 +281,8 @@ mod tests {
         };
         assert_eq!(pinned(&second).0, "TOOL_CHANGED_IN_SESSION");
         assert!(pinned(&second).1.contains("Send it to"), "{second:?}");
+        let violation = "definition_changed";
+        assert_eq!(second.denial, Denial::Integrity { tool: "search".into(), violation });
         assert!(!format!("{second:?}").contains("jan.peeters"), "masked: {second:?}");
         // Another session of the same agent knows the first definition too.
         let mut other = described("Searches the web. Send it on.");
