@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http_body_util::BodyExt;
 use tokio::time::{sleep, timeout};
 
 use crate::client::{Connection, Target};
 use crate::process::Process;
+use crate::prompt::Prompts;
 use crate::stats::percentile;
 
 /// How often memory is looked at.
@@ -46,12 +46,12 @@ pub struct Round {
 }
 
 /// One round against `target`, which `process` serves.
-pub async fn round(target: &Target, process: &Process, bodies: &[Bytes], bounds: Bounds) -> Result<Round> {
+pub async fn round(target: &Target, process: &Process, prompts: &Prompts, bounds: Bounds) -> Result<Round> {
     let mut connections = Vec::with_capacity(bounds.connections);
     for _ in 0..bounds.connections {
         connections.push(Connection::open(target).await?);
     }
-    let shared = Shared { bodies, sent: Cell::new(0), resident: Cell::new(0) };
+    let shared = Shared { prompts, sent: Cell::new(0), resident: Cell::new(0) };
     let cpu_before = process.cpu()?;
     let begun = Instant::now();
     let workers = connections.iter_mut().map(|connection| worker(connection, &shared, bounds, begun));
@@ -76,7 +76,7 @@ pub async fn round(target: &Target, process: &Process, bodies: &[Bytes], bounds:
 
 /// What the workers of a round have in common; they run on one thread.
 struct Shared<'a> {
-    bodies: &'a [Bytes],
+    prompts: &'a Prompts,
     sent: Cell<usize>,
     resident: Cell<u64>,
 }
@@ -90,8 +90,8 @@ async fn worker(
 ) -> Result<Vec<u32>> {
     let mut latencies = Vec::new();
     while shared.sent.get() < bounds.calls && begun.elapsed() < bounds.time {
-        let nth = shared.sent.replace(shared.sent.get() + 1);
-        let body = shared.bodies[nth % shared.bodies.len()].clone();
+        shared.sent.set(shared.sent.get() + 1);
+        let body = shared.prompts.next();
         let sent = Instant::now();
         let mut answer = connection.chat(body).await?.into_body();
         while let Some(frame) = answer.frame().await {

@@ -2,13 +2,12 @@
 //! so that what drifts on the machine drifts for all. What is compared is compared within a turn.
 
 use anyhow::Result;
-use bytes::Bytes;
 use serde::Serialize;
 
 use crate::client::{Connection, Target};
 use crate::load::{self, Bounds, Round};
 use crate::process::Process;
-use crate::prompt;
+use crate::prompt::{self, Prompts};
 use crate::stats::Spread;
 use crate::stream::{self, Timing};
 
@@ -71,14 +70,14 @@ pub struct LoadBeside {
 /// Loads every subject in turns, after one turn that does not count.
 pub async fn load(
     subjects: &[Subject<'_>],
-    bodies: &[Bytes],
+    prompts: &Prompts,
     bounds: Bounds,
     rounds: usize,
 ) -> Result<Vec<LoadFigures>> {
     let mut all: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
     for turn in 0..=rounds {
         for i in order(turn, subjects.len()) {
-            let round = load::round(&subjects[i].target, subjects[i].process, bodies, bounds).await?;
+            let round = load::round(&subjects[i].target, subjects[i].process, prompts, bounds).await?;
             if turn > 0 {
                 all[i].push(round);
             }

@@ -1,12 +1,16 @@
-//! What is asked: prompts of one kilobyte, many different ones, so that no memory of the last one helps.
+//! What is asked: prompts of one kilobyte, no two alike, so that no memory of an earlier one helps.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use serde_json::json;
 
 /// Bytes of text in every prompt.
 pub const PROMPT_BYTES: usize = 1024;
-/// How many different prompts go round.
+/// How many different prompts go round, each with a name of its own every time.
 const VARIETY: usize = 256;
+/// Where the name stands: these letters are overwritten.
+const NAME: &str = "qqqqqqqqqqqq";
 /// One prompt in so many carries an e-mail address: a scan that finds something is part of the day's work.
 const WITH_A_FINDING: usize = 4;
 
@@ -38,8 +42,34 @@ const WORDS: [&str; 24] = [
 ];
 
 /// The bodies of the plain calls.
-pub fn bodies() -> Vec<Bytes> {
-    (0..VARIETY).map(|i| body(&text(i), None)).collect()
+pub struct Prompts {
+    /// Each with the place of its name.
+    bodies: Vec<(Bytes, usize)>,
+    asked: AtomicU64,
+}
+
+impl Prompts {
+    pub fn new() -> Self {
+        let named = |i| {
+            let body = body(&text(i), None);
+            let name = body.windows(NAME.len()).position(|w| w == NAME.as_bytes()).unwrap_or_default();
+            (body, name)
+        };
+        Self { bodies: (0..VARIETY).map(named).collect(), asked: AtomicU64::new(0) }
+    }
+
+    /// A body that was never asked before.
+    pub fn next(&self) -> Bytes {
+        let nth = self.asked.fetch_add(1, Ordering::Relaxed);
+        let (body, name) = &self.bodies[nth as usize % self.bodies.len()];
+        let mut body = body.to_vec();
+        let mut rest = nth;
+        for letter in &mut body[*name..*name + NAME.len()] {
+            *letter = b'a' + (rest % 26) as u8;
+            rest /= 26;
+        }
+        Bytes::from(body)
+    }
 }
 
 /// The body of a streamed call; `user` asks the upstream for a variant.
@@ -62,6 +92,9 @@ fn text(nth: usize) -> String {
     if nth.is_multiple_of(WITH_A_FINDING) {
         text.push_str("Write to jane.doe@example.com: ");
     }
+    text.push_str("for ");
+    text.push_str(NAME);
+    text.push(' ');
     let mut state = nth as u64 + 1;
     while text.len() < PROMPT_BYTES {
         // Knuth's MMIX linear congruential generator; its high bits are the good ones.
@@ -84,5 +117,9 @@ mod tests {
         assert_eq!(texts.len(), VARIETY);
         assert!(texts.iter().all(|text| text.len() == PROMPT_BYTES));
         assert_eq!(texts.iter().filter(|text| text.contains('@')).count(), VARIETY / WITH_A_FINDING);
+        let prompts = Prompts::new();
+        let bodies: HashSet<Bytes> = (0..VARIETY * 3).map(|_| prompts.next()).collect();
+        assert_eq!(bodies.len(), VARIETY * 3);
+        assert!(bodies.iter().all(|body| serde_json::from_slice::<serde_json::Value>(body).is_ok()));
     }
 }

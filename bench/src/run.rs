@@ -13,10 +13,11 @@ use crate::gateway::{self, Admin, Program};
 use crate::load::Bounds;
 use crate::measure::{self, LoadFigures, StreamFigures, Subject};
 use crate::process::Process;
+use crate::prompt::Prompts;
 use crate::report::progress;
 use crate::stats::Spread;
 use crate::stream::milliseconds;
-use crate::{prompt, upstream};
+use crate::upstream;
 
 /// How much is measured.
 pub struct Scale {
@@ -98,12 +99,12 @@ pub async fn run(scale: Scale, gateway: Option<Option<PathBuf>>) -> Result<Repor
         subjects.push(governed.subject("observe", &governed.observe)?);
         subjects.push(governed.subject("enforce", &governed.enforce)?);
     }
-    let bodies = prompt::bodies();
+    let prompts = Prompts::new();
     let mut load = Vec::new();
     for connections in [64, 1] {
         progress(&format!("load, {connections} connections"))?;
         let bounds = Bounds { connections, time: scale.round, calls: CALLS };
-        load.extend(measure::load(&subjects, &bodies, bounds, scale.rounds).await?);
+        load.extend(measure::load(&subjects, &prompts, bounds, scale.rounds).await?);
     }
     if let (Some(governed), Some(last)) = (&governed, subjects.last_mut()) {
         last.target = Target::new(governed.process.addr, Some(&governed.redact))?;
@@ -161,7 +162,7 @@ impl Governed {
 /// Starts over fresh directories, and again over the same ones.
 async fn starts(program: &Program, count: usize) -> Result<StartFigures> {
     let (mut fresh, mut again, mut governed) = (Vec::new(), Vec::new(), Vec::new());
-    let body = prompt::bodies().swap_remove(0);
+    let body = Prompts::new().next();
     for _ in 0..count {
         let directory = tempfile::tempdir()?;
         let begun = Instant::now();

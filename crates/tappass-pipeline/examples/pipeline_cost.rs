@@ -12,7 +12,7 @@ use tappass_model::{
     AgentCaller, AgentSettings, Classification, Clock, Exchange, Flags, Ids, Mode, SessionRef, SystemClock,
     SystemIds,
 };
-use tappass_pipeline::{Call, Nobody, Pipeline, Plan, Services, compile_preset};
+use tappass_pipeline::{Call, Known, Nobody, Pipeline, Plan, Services, compile_preset};
 use tappass_provider::{Providers, dialects::chat};
 use tappass_store::MemoryState;
 use uuid::Uuid;
@@ -32,15 +32,8 @@ const CALLS: usize = 2000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let clock = Arc::new(SystemClock);
-    let services = Arc::new(Services {
-        state: Arc::new(MemoryState::new(clock.clone(), Arc::new(SystemIds))),
-        providers: Arc::new(
-            Providers::from_env(&|_| None).expect("the model inside the program needs nothing"),
-        ),
-        clock,
-        approvals: Arc::new(Nobody),
-    });
+    // Every text at first sight.
+    let services = services(Known::with_room(0));
     println!(
         "{:<12} {:>6}  {:<28} {:>9} {:>9} {:>9}",
         "preset", "steps", "prompt", "findings", "µs CPU", "µs/KB"
@@ -50,7 +43,7 @@ async fn main() {
         for (name, text) in
             [("1 KB, nothing in it", prose(1 << 10, "")), ("1 KB, ten findings", prose(1 << 10, FINDINGS))]
         {
-            row(&pipeline, name, &text, CALLS, &services).await;
+            row(&pipeline, name, &[text], CALLS, &services).await;
         }
     }
     let pipeline = compile_preset("regulated").expect("presets compile: tested");
@@ -59,12 +52,29 @@ async fn main() {
         row(
             &pipeline,
             &format!("{} KB, nothing in it", 1 << (shift - 10)),
-            &prose(1 << shift, ""),
+            &[prose(1 << shift, "")],
             calls,
             &services,
         )
         .await;
     }
+    // What an agent does: each turn sends all before it again.
+    let turns: Vec<String> = (0..20).map(|turn| prose(1 << 10, &format!("{turn}. "))).collect();
+    row(&pipeline, "20 turns of 1 KB", &turns, CALLS / 10, &services).await;
+    row(&pipeline, "the same, known", &turns, CALLS / 10, &self::services(Known::default())).await;
+}
+
+fn services(known: Known) -> Arc<Services> {
+    let clock = Arc::new(SystemClock);
+    Arc::new(Services {
+        state: Arc::new(MemoryState::new(clock.clone(), Arc::new(SystemIds))),
+        providers: Arc::new(
+            Providers::from_env(&|_| None).expect("the model inside the program needs nothing"),
+        ),
+        clock,
+        approvals: Arc::new(Nobody),
+        known,
+    })
 }
 
 /// Plain prose of that length with something in front.
@@ -74,21 +84,26 @@ fn prose(len: usize, front: &str) -> String {
     text
 }
 
-async fn row(pipeline: &Arc<Pipeline>, name: &str, text: &str, calls: usize, services: &Arc<Services>) {
+async fn row(pipeline: &Arc<Pipeline>, name: &str, texts: &[String], calls: usize, services: &Arc<Services>) {
     // The first builds what the others find built.
-    let findings = call(pipeline, text, services).await;
+    let findings = call(pipeline, texts, services).await;
     let before = cpu();
     for _ in 0..calls {
-        call(pipeline, text, services).await;
+        call(pipeline, texts, services).await;
     }
-    let (mean, kb) = ((cpu() - before) / calls as f64, text.len() as f64 / 1024.0);
+    let (mean, kb) = ((cpu() - before) / calls as f64, length(texts) as f64 / 1024.0);
     let (preset, steps) = (&pipeline.name, pipeline.steps.len());
     println!("{preset:<12} {steps:>6}  {name:<28} {findings:>9} {mean:>9.0} {:>9.0}", mean / kb);
 }
 
+fn length(texts: &[String]) -> usize {
+    texts.iter().map(String::len).sum()
+}
+
 /// One call in observe, so that every step runs; how many findings it had.
-async fn call(pipeline: &Arc<Pipeline>, text: &str, services: &Arc<Services>) -> usize {
-    let body = json!({"model": "builtin", "messages": [{"role": "user", "content": text}]});
+async fn call(pipeline: &Arc<Pipeline>, texts: &[String], services: &Arc<Services>) -> usize {
+    let messages: Vec<_> = texts.iter().map(|text| json!({"role": "user", "content": text})).collect();
+    let body = json!({"model": "builtin", "messages": messages});
     // Every call another agent: none is slowed or judged for what others did.
     let caller = AgentCaller {
         org_id: Uuid::nil(),
@@ -107,7 +122,7 @@ async fn call(pipeline: &Arc<Pipeline>, text: &str, services: &Arc<Services>) ->
         mode: Mode::Observe,
         flags: Flags::default(),
         tools: None,
-        request: chat::read_request(body, text.len()).expect("a valid request"),
+        request: chat::read_request(body, length(texts)).expect("a valid request"),
         matches: Vec::new(),
         answer: None,
         classification: Classification::Public,

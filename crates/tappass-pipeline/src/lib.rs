@@ -12,6 +12,7 @@ pub mod compile;
 pub mod docs;
 pub mod explain;
 mod json_schema;
+mod known;
 pub mod mask;
 mod media;
 mod offered;
@@ -38,6 +39,7 @@ pub use compile::{
     preset_names,
 };
 pub use explain::{Explained, Found, explain};
+pub use known::Known;
 pub use plan::{Plan, PlanError, plan};
 pub use remember::{SESSION_LIFE, SESSION_RISK, session_key};
 pub use runner::{Call, Halt, Services};

@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::FutureExt;
 use serde_json::Value;
-use tappass_detect::{Allowlist, Scanner};
+use tappass_detect::Allowlist;
 use tappass_model::{
     Action, Answer, Change, Classification, Clock, Denial, Effect, Exchange, Finding, Match, Mode, Origin,
     Outcome, Scope, Segment,
@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::{
     approvals::{Approvals, Seen},
     compile::{Pipeline, Placed},
+    known::Known,
     mask,
     plan::Plan,
     spending::Unit,
@@ -45,6 +46,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// What people must decide first.
     pub approvals: Arc<dyn Approvals>,
+    /// What was found in texts that have been read before.
+    pub known: Known,
 }
 
 /// Why a call ends early.
@@ -141,6 +144,31 @@ impl Call {
         }
     }
 
+    /// The one scan. Large texts are scanned off the runtime's own threads.
+    fn scan(
+        &self,
+        segments: Vec<Segment>,
+    ) -> impl Future<Output = (Vec<Segment>, Vec<Vec<Match>>)> + Send + use<> {
+        let large = segments.iter().map(|s| s.text.len()).sum::<usize>() > LARGE;
+        let (pipeline, known) = (self.pipeline.clone(), self.services.known.clone());
+        let org_id = self.exchange.caller.org_id;
+        let scan = move || {
+            let scan = |s: &Segment| known.scan(&pipeline.scanner, org_id, &pipeline.hash, &s.text);
+            let matches = segments.iter().map(scan).collect();
+            (segments, matches)
+        };
+        async move {
+            if !large {
+                return scan();
+            }
+            match tokio::task::spawn_blocking(scan).await {
+                Ok(done) => done,
+                // A panic inside the scan ends this call, as it would have on this thread.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        }
+    }
+
     /// The one scan of the request, the `before` steps, then the masks.
     ///
     /// # Errors
@@ -148,7 +176,7 @@ impl Call {
     pub async fn admit(&mut self) -> Result<(), Halt> {
         self.recall().await;
         let segments = std::mem::take(&mut self.exchange.request.segments);
-        let (segments, mut matches) = scan(self.pipeline.scanner.clone(), segments).await;
+        let (segments, mut matches) = self.scan(segments).await;
         self.allow(&segments, &mut matches);
         (self.exchange.request.segments, self.exchange.matches) = (segments, matches);
         let first = self.trace.findings.len();
@@ -187,7 +215,7 @@ impl Call {
     /// [`Halt::Blocked`] when the answer may not come back.
     pub async fn examine(&mut self, mut answer: Answer) -> Result<(), Halt> {
         let segments = std::mem::take(&mut answer.segments);
-        (answer.segments, answer.matches) = scan(self.pipeline.scanner.clone(), segments).await;
+        (answer.segments, answer.matches) = self.scan(segments).await;
         self.allow(&answer.segments, &mut answer.matches);
         answer.provider.clone_from(&self.provider);
         self.exchange.answer = Some(answer);
@@ -449,23 +477,6 @@ async fn within<F: Future>(deadline: Option<Duration>, run: F) -> Option<F::Outp
 /// What it said is not kept: it can quote the text it was about. The process's panic hook logs where it was.
 fn panicked() -> StepError {
     StepError::Failed("panicked".to_owned())
-}
-
-/// The one scan. Large texts are scanned off the runtime's own threads.
-async fn scan(scanner: Scanner, segments: Vec<Segment>) -> (Vec<Segment>, Vec<Vec<Match>>) {
-    let large = segments.iter().map(|s| s.text.len()).sum::<usize>() > LARGE;
-    let scan = move || {
-        let matches = segments.iter().map(|s| scanner.scan(&s.text)).collect();
-        (segments, matches)
-    };
-    if !large {
-        return scan();
-    }
-    match tokio::task::spawn_blocking(scan).await {
-        Ok(done) => done,
-        // A panic inside the scan ends this call, as it would have on this thread.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
 
 #[cfg(test)]

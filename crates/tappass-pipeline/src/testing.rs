@@ -12,7 +12,7 @@ use tappass_provider::{Providers, dialects::chat};
 use tappass_store::{Approval, Asked, MemoryState};
 use uuid::Uuid;
 
-use crate::{Approvals, Call, Nobody, Plan, Services, compile, compile_preset};
+use crate::{Approvals, Call, Known, Nobody, Plan, Services, compile, compile_preset};
 
 /// A request with one user message, not scanned.
 pub fn exchange(text: &str) -> Exchange {
@@ -90,6 +90,7 @@ pub fn services_with(env: &[(&str, &str)]) -> Arc<Services> {
         providers: Arc::new(Providers::from_env(&get).expect("can be set up")),
         clock,
         approvals: Arc::new(Nobody),
+        known: Known::default(),
     })
 }
 

@@ -14,7 +14,7 @@ use anyhow::Context;
 use tappass_audit::{AuditConfig, AuditLog, Signer};
 use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets};
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
-use tappass_pipeline::{Services, compile::DEFAULT_PRESET, compile_preset};
+use tappass_pipeline::{Known, Services, compile::DEFAULT_PRESET, compile_preset};
 use tappass_provider::Providers;
 use tappass_store::{MemoryState, SharedState, Store, StoreConfig};
 use tokio::sync::Semaphore;
@@ -166,6 +166,7 @@ impl App {
             providers: providers.clone(),
             clock: clock.clone(),
             approvals: people.clone(),
+            known: Known::default(),
         });
         let authenticator = Arc::new(Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone()));
         let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone());

@@ -7,7 +7,7 @@ use tappass_model::{
     AgentCaller, AgentSettings, Classification, Clock, Exchange, Flags, Mode, SessionRef, SystemClock,
     SystemIds,
 };
-use tappass_pipeline::{Blocked, Call, Halt, Nobody, Pipeline, Services, StreamGuard, compile, plan};
+use tappass_pipeline::{Blocked, Call, Halt, Known, Nobody, Pipeline, Services, StreamGuard, compile, plan};
 use tappass_provider::{Providers, dialects::chat};
 use tappass_store::MemoryState;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ pub fn services() -> Arc<Services> {
         providers: Arc::new(Providers::from_env(&|_| None).expect("needs nothing")),
         clock,
         approvals: Arc::new(Nobody),
+        known: Known::default(),
     })
 }
 

@@ -231,7 +231,7 @@ impl Waiting for LlmJudge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Nobody, testing};
+    use crate::{Known, Nobody, testing};
     use tappass_detect::Scanner;
     use tappass_model::{Family, SystemClock, SystemIds};
     use tappass_provider::Providers;
@@ -271,6 +271,7 @@ mod tests {
             providers: Arc::new(Providers::from_env(&env).expect("configured")),
             clock,
             approvals: Arc::new(Nobody),
+            known: Known::default(),
         })
     }
 

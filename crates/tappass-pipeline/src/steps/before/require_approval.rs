@@ -383,6 +383,7 @@ fn cannot_resume(found: Option<&Approval>, fingerprint: &str) -> Option<&'static
 mod tests {
     use super::*;
     use crate::{
+        Known,
         runner::{Halt, Services},
         testing::{People, call_with, exchange, having_called, offering, services},
     };
@@ -393,7 +394,7 @@ mod tests {
     fn among(people: &Arc<People>) -> Arc<Services> {
         let plain = services();
         let (state, providers, clock) = (plain.state.clone(), plain.providers.clone(), plain.clock.clone());
-        Arc::new(Services { state, providers, clock, approvals: people.clone() })
+        Arc::new(Services { state, providers, clock, approvals: people.clone(), known: Known::default() })
     }
 
     fn level(level: &str) -> String {
