@@ -27,6 +27,18 @@ pub enum Dialect {
     ToolResult,
 }
 
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::OpenAiChat,
+        Self::OpenAiEmbeddings,
+        Self::AnthropicMessages,
+        Self::AnthropicTokens,
+        Self::ToolCall,
+        Self::ToolResult,
+    ];
+}
+
 /// Which conversation a call belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRef {

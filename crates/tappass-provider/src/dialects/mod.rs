@@ -142,6 +142,16 @@ pub struct Failure<'a> {
     pub theirs: Option<&'a Value>,
 }
 
+/// What names something: a number or a single word. Anything longer is a text, whatever it is called.
+fn name(value: &Value) -> Option<&Value> {
+    let is_name = match value {
+        Value::String(text) => !walk::is_phrase(text),
+        Value::Number(_) => true,
+        _ => false,
+    };
+    is_name.then_some(value)
+}
+
 /// The shape of a dialect.
 #[must_use]
 pub fn of(dialect: Dialect) -> &'static dyn Shape {

@@ -65,6 +65,20 @@ impl Walk {
         }
     }
 
+    /// A value that names or counts something: its strings are texts only where they are more than a word.
+    pub fn names(&mut self, value: &Value, origin: Origin) {
+        let first = self.segments.len();
+        self.value("", value, origin);
+        let all = self.segments.split_off(first);
+        self.segments.extend(all.into_iter().filter(|segment| is_phrase(&segment.text)));
+    }
+
+    /// Takes back the outermost keys, which are the provider's own: words, as long as they are.
+    pub fn forget_own_keys(&mut self) {
+        let own = |s: &Segment| s.pointer.ends_with('#') && s.pointer.matches('/').count() == 1;
+        self.segments.retain(|segment| !own(segment) || is_phrase(&segment.text));
+    }
+
     /// Adds a text, unless it is empty, at the place where the walk stands.
     pub fn push(&mut self, origin: Origin, text: String) {
         if text.is_empty() {
@@ -104,6 +118,11 @@ impl Walk {
             self.pointer.truncate(length);
         }
     }
+}
+
+/// Whether a text is more than a word, and so no name whatever it is called.
+pub(super) fn is_phrase(text: &str) -> bool {
+    text.trim().contains(char::is_whitespace)
 }
 
 /// Whether `data` is text: the object says so, or names a type that is no medium's.

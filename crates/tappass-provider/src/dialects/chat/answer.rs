@@ -37,15 +37,16 @@ pub fn read_answer(body: &Value) -> Answer {
                     | "service_tier"
                     | "prompt_filter_results",
                     _,
-                ) => {}
+                ) => walk.names(value, Origin::Answer),
                 _ => walk.value(key, value, Origin::Answer),
             },
             Origin::Answer,
         );
     }
-    // The provider's own keys are no texts of the answer.
-    walk.segments
-        .retain(|segment| !segment.pointer.ends_with('#') || segment.pointer.matches('/').count() > 1);
+    if body.is_string() || body.is_array() {
+        walk.value("", body, Origin::Answer);
+    }
+    walk.forget_own_keys();
     Answer {
         body: body.clone(),
         segments: walk.segments,
@@ -71,7 +72,9 @@ fn read_choice(walk: &mut Walk, choice: &Value) {
                 walk.members(
                     message,
                     |walk, key, value| {
-                        if !FIRST.iter().any(|(first, _)| *first == key) && key != "role" {
+                        if key == "role" {
+                            walk.names(value, Origin::Answer);
+                        } else if !FIRST.iter().any(|(first, _)| *first == key) {
                             let origin = if key == "reasoning" { Origin::Reasoning } else { Origin::Answer };
                             walk.value(key, value, origin);
                         }
@@ -83,7 +86,7 @@ fn read_choice(walk: &mut Walk, choice: &Value) {
             (
                 "index" | "finish_reason" | "logprobs" | "content_filter_results" | "content_filter_offsets",
                 _,
-            ) => {}
+            ) => walk.names(value, Origin::Answer),
             _ => walk.value(key, value, Origin::Answer),
         },
         Origin::Answer,
@@ -96,15 +99,23 @@ fn walk_known(walk: &mut Walk, key: &str, value: &Value, origin: Origin) {
         return walk.value(key, value, origin);
     };
     walk.items(calls, |walk, call| {
-        for (kind, field) in [("function", "arguments"), ("custom", "input")] {
-            if let Some(text) = call[kind][field].as_str() {
-                let length = walk.pointer.len();
-                place::push_word(&mut walk.pointer, kind);
-                place::push_word(&mut walk.pointer, field);
-                walk.push(Origin::ToolArguments, text.to_owned());
-                walk.pointer.truncate(length);
-            }
-        }
+        let Some(call) = call.as_object() else { return walk.value("", call, origin) };
+        walk.members(
+            call,
+            |walk, key, value| match (key, value) {
+                ("function" | "custom", Value::Object(body)) => walk.members(
+                    body,
+                    |walk, key, value| match key {
+                        "name" => walk.names(value, origin),
+                        _ => walk.value(key, value, origin),
+                    },
+                    origin,
+                ),
+                ("id" | "type" | "index", _) => walk.names(value, origin),
+                _ => walk.value(key, value, origin),
+            },
+            origin,
+        );
     });
 }
 

@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 use tappass_model::Answer;
 
-use super::{Accumulator, deltas, is_usage_only, set_delta};
-use crate::dialects::{Channel, ChannelKind, Flow, Lanes, Stopped, Wants};
+use super::{Accumulator, deltas, is_usage_only, set_delta, stream::index_of};
+use crate::dialects::{Channel, ChannelKind, Flow, Lanes, Stopped, Wants, name, walk::is_phrase};
 
 /// A stream of chunks in progress.
 pub struct ChatFlow {
@@ -41,6 +41,7 @@ impl ChatFlow {
 
     /// Lets the texts of a chunk through the lanes.
     fn judge(&mut self, chunk: &mut Value, lanes: &mut dyn Lanes) -> Result<(), Stopped> {
+        drop_phrases(chunk);
         let pieces: Vec<(Channel, String)> =
             deltas(chunk).map(|(channel, text)| (channel, text.to_owned())).collect();
         for (channel, text) in pieces {
@@ -69,12 +70,17 @@ impl ChatFlow {
 
     /// Takes the pieces of tool calls out of a chunk and keeps them, joined by choice and index.
     fn hold_tools(&mut self, chunk: &mut Value) {
-        let Some(choices) = chunk["choices"].as_array_mut() else { return };
+        let Some(choices) = chunk.get_mut("choices").and_then(Value::as_array_mut) else { return };
         for (position, choice) in choices.iter_mut().enumerate() {
             let index = choice["index"].as_u64().unwrap_or(position as u64);
-            let Some(delta) = choice["delta"].as_object_mut() else { continue };
+            let Some(delta) = choice.get_mut("delta").and_then(Value::as_object_mut) else { continue };
             let Some(Value::Array(pieces)) = delta.shift_remove("tool_calls") else { continue };
-            for piece in pieces {
+            for (place, mut piece) in pieces.into_iter().enumerate() {
+                if !piece.is_object() {
+                    continue;
+                }
+                // Some providers leave it out; what was judged is found again by it.
+                piece["index"] = index_of(&piece, place).into();
                 let same = |(c, tool): &&mut (u64, Value)| *c == index && tool["index"] == piece["index"];
                 match self.tools.iter_mut().find(same) {
                     Some((_, tool)) if !self.wants.holds_text => join_arguments(tool, &piece),
@@ -88,10 +94,15 @@ impl ChatFlow {
 
 impl Flow for ChatFlow {
     fn push(&mut self, mut chunk: Value, lanes: &mut dyn Lanes) -> Result<Vec<Value>, Stopped> {
+        if !chunk.is_object() {
+            lanes.unknown("an event")?;
+            return Ok(Vec::new());
+        }
         self.answer.push(&chunk);
         if self.envelope.is_null() {
-            self.envelope = json!({"id": chunk["id"], "object": chunk["object"], "created": chunk["created"],
-                "model": chunk["model"], "choices": []});
+            let of = |key| name(&chunk[key]);
+            self.envelope = json!({"id": of("id"), "object": of("object"), "created": of("created"),
+                "model": of("model"), "choices": []});
         }
         if is_usage_only(&chunk) && !self.wants.usage {
             return Ok(Vec::new());
@@ -183,6 +194,18 @@ fn choices(chunk: &Value) -> impl Iterator<Item = (u64, &Value)> {
 
 fn ended_choices(chunk: &Value) -> impl Iterator<Item = u64> {
     choices(chunk).filter(|(_, choice)| !choice["finish_reason"].is_null()).map(|(index, _)| index)
+}
+
+/// Takes away members whose keys are no names: no chunk has such, and nobody would judge them.
+fn drop_phrases(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|key, _| !is_phrase(key));
+            members.values_mut().for_each(drop_phrases);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_phrases),
+        _ => {}
+    }
 }
 
 /// Whether a chunk is worth sending after its text was held back.

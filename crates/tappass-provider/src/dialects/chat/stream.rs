@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::dialects::{Channel, ChannelKind};
+use crate::dialects::{Channel, ChannelKind, walk::is_phrase};
 
 /// The field of a `delta` that holds a text, for the three that are plain strings there.
 pub(super) const fn field(kind: &ChannelKind) -> Option<&'static str> {
@@ -16,8 +16,25 @@ pub(super) const fn field(kind: &ChannelKind) -> Option<&'static str> {
 
 const PLAIN: [ChannelKind; 3] = [ChannelKind::Reasoning, ChannelKind::Content, ChannelKind::Refusal];
 
+/// Members of a chunk that name and count things.
+const OF_CHUNK: [&str; 9] = [
+    "id",
+    "object",
+    "created",
+    "model",
+    "system_fingerprint",
+    "service_tier",
+    "usage",
+    "obfuscation",
+    "prompt_filter_results",
+];
+/// Members of a choice that do.
+const OF_CHOICE: [&str; 5] =
+    ["index", "finish_reason", "logprobs", "content_filter_results", "content_filter_offsets"];
+
 /// Every text of a chunk that is not empty, in a fixed order. Left out is what is no text of the answer: the names
-/// and numbers of the call, padding (`obfuscation`), and the verdicts of the provider's own content filter.
+/// and numbers of the call, padding (`obfuscation`), and the verdicts of the provider's own content filter, as long as
+/// they hold single words.
 pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
     let mut found = Vec::new();
     for (position, choice) in array(&chunk["choices"]).iter().enumerate() {
@@ -35,63 +52,95 @@ pub fn deltas(chunk: &Value) -> impl Iterator<Item = (Channel, &str)> {
                 ));
             }
         }
-        let known = [
-            "index",
-            "finish_reason",
-            "logprobs",
-            "delta",
-            "content_filter_results",
-            "content_filter_offsets",
-        ];
-        others(choice, &known, || format!("/choices/{position}"), index, &mut found);
-        let mut known = vec!["role", "tool_calls"];
-        known.extend(PLAIN.iter().filter_map(field).filter(|field| delta[*field].is_string()));
-        others(delta, &known, || format!("/choices/{position}/delta"), index, &mut found);
     }
-    let known = [
-        "id",
-        "object",
-        "created",
-        "model",
-        "system_fingerprint",
-        "service_tier",
-        "usage",
-        "choices",
-        "obfuscation",
-        "prompt_filter_results",
-    ];
-    others(chunk, &known, String::new, 0, &mut found);
+    others(chunk, &mut Vec::with_capacity(8), chunk, false, &mut found);
     found.into_iter().filter(|(_, text)| !text.is_empty())
 }
 
-/// The strings of an object outside the `known` members. Where it stands is only asked when there are any.
-fn others<'a>(
-    object: &'a Value,
-    known: &[&str],
-    at: impl Fn() -> String,
-    choice: u64,
-    found: &mut Vec<(Channel, &'a str)>,
-) {
-    for (key, value) in object.as_object().into_iter().flatten() {
-        if !known.contains(&key.as_str()) && !value.is_null() {
-            strings(value, &format!("{}/{}", at(), escape(key)), choice, found);
-        }
-    }
+/// A part of the way from a chunk to a string in it.
+#[derive(Clone, Copy, PartialEq)]
+enum Part<'a> {
+    Key(&'a str),
+    Item(usize),
 }
 
-fn strings<'a>(value: &'a Value, at: &str, choice: u64, found: &mut Vec<(Channel, &'a str)>) {
+/// The strings that have no place of their own, wherever they stand; of `names`, those of more than a word.
+fn others<'a>(
+    value: &'a Value,
+    way: &mut Vec<Part<'a>>,
+    chunk: &Value,
+    names: bool,
+    found: &mut Vec<(Channel, &'a str)>,
+) {
+    let names = names || is_name(way);
     match value {
         Value::String(text) => {
-            found.push((Channel { choice, kind: ChannelKind::Other(at.to_owned()) }, text));
+            if !text.is_empty() && (!names || is_phrase(text)) && !has_place(way, chunk) {
+                let choice = match way[..] {
+                    [Part::Key("choices"), Part::Item(i), ..] => index_of(&chunk["choices"][i], i),
+                    _ => 0,
+                };
+                found.push((Channel { choice, kind: ChannelKind::Other(pointer(way)) }, text));
+            }
         }
         Value::Array(items) => {
             for (i, item) in items.iter().enumerate() {
-                strings(item, &format!("{at}/{i}"), choice, found);
+                way.push(Part::Item(i));
+                others(item, way, chunk, names, found);
+                way.pop();
             }
         }
-        Value::Object(_) => others(value, &[], || at.to_owned(), choice, found),
+        Value::Object(members) => {
+            for (key, value) in members {
+                way.push(Part::Key(key));
+                others(value, way, chunk, names, found);
+                way.pop();
+            }
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Whether what stands there names or counts something.
+fn is_name(way: &[Part<'_>]) -> bool {
+    use Part::{Item, Key};
+    match way {
+        [Key(key)] => OF_CHUNK.contains(key),
+        [Key("choices"), Item(_), Key(key)] => OF_CHOICE.contains(key),
+        [Key("choices"), Item(_), Key("delta"), Key("role")] => true,
+        [Key("choices"), Item(_), Key("delta"), Key("tool_calls"), Item(_), rest @ ..] => {
+            matches!(rest, [Key("id" | "type" | "index")] | [Key("function" | "custom"), Key("name")])
+        }
+        _ => false,
+    }
+}
+
+/// Whether a string there is a text that has been found already.
+fn has_place(way: &[Part<'_>], chunk: &Value) -> bool {
+    use Part::{Item, Key};
+    match way {
+        [Key("choices"), Item(_), Key("delta"), Key(key)] => {
+            PLAIN.iter().any(|kind| field(kind) == Some(*key))
+        }
+        [Key("choices"), Item(c), Key("delta"), Key("tool_calls"), Item(i), kind, member] => {
+            match (kind, member) {
+                (Key("function"), Key("arguments")) => true,
+                (Key("custom"), Key("input")) => {
+                    let call = &chunk["choices"][*c]["delta"]["tool_calls"][*i];
+                    !call["function"]["arguments"].is_string()
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+fn pointer(way: &[Part<'_>]) -> String {
+    way.iter().fold(String::new(), |at, part| match part {
+        Part::Key(key) => at + "/" + &escape(key),
+        Part::Item(i) => format!("{at}/{i}"),
+    })
 }
 
 /// RFC 6901 §3.
@@ -198,13 +247,24 @@ mod tests {
                 (1, ChannelKind::Reasoning, "r".to_owned()),
                 (1, ChannelKind::Content, "a".to_owned()),
                 (1, ChannelKind::ToolArguments(3), "{".to_owned()),
-                (1, ChannelKind::Other("/choices/0/delta/audio/transcript".into()), "t".to_owned()),
                 (0, ChannelKind::Other("/citations/0".into()), "https://c".to_owned()),
+                (1, ChannelKind::Other("/choices/0/delta/audio/transcript".into()), "t".to_owned()),
             ]
         );
         assert!(
             all(&json!({"choices": [{"delta": {"content": [{"type": "x", "text": "part"}]}}]})).len() == 2
         );
+        for odd in [
+            json!({"id": {"note": "two words"}}),
+            json!({"model": "two words"}),
+            json!({"choices": "two words"}),
+            json!({"choices": [{"finish_reason": "two words"}]}),
+            json!({"choices": [{"delta": {"tool_calls": [{"function": {"name": "two words"}}]}}]}),
+            json!({"choices": [{"delta": {"tool_calls": {"note": "one"}}}]}),
+            json!({"choices": [{"delta": {"tool_calls": [{"note": "one", "function": {"arguments": ""}}]}}]}),
+        ] {
+            assert_eq!(all(&odd).len(), 1, "{odd}");
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use tappass_model::Answer;
 
 use super::{check::is_known, texts};
-use crate::dialects::{Channel, ChannelKind, Flow, Lanes, Stopped, Wants, place::input_of};
+use crate::dialects::{
+    Channel, ChannelKind, Flow, Lanes, Stopped, Wants, name, place::input_of, walk::is_phrase,
+};
 
 /// A stream of events in progress.
 pub struct MessageFlow {
@@ -44,14 +46,15 @@ impl MessageFlow {
         let index = index_of(event);
         match event["type"].as_str().unwrap_or_default() {
             "message_start" => {
-                self.message = event["message"].clone();
-                if !self.message["content"].is_array() {
-                    self.message["content"] = json!([]);
-                }
+                // Only objects have members, whatever a provider sends.
+                self.message = object_of(&event["message"]);
+                let blocks = event["message"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+                self.message["content"] = blocks.iter().map(object_of).collect();
+                self.message["usage"] = object_of(&event["message"]["usage"]);
             }
             "content_block_start" => {
                 if let Some(content) = self.message.get_mut("content").and_then(Value::as_array_mut) {
-                    content.push(event["content_block"].clone());
+                    content.push(object_of(&event["content_block"]));
                 }
             }
             "content_block_delta" => {
@@ -81,7 +84,9 @@ impl MessageFlow {
             }
             "message_delta" if self.message.is_object() => {
                 for (key, value) in event["delta"].as_object().into_iter().flatten() {
-                    self.message[key.as_str()] = value.clone();
+                    if !matches!(key.as_str(), "content" | "usage") {
+                        self.message[key.as_str()] = value.clone();
+                    }
                 }
                 for (key, value) in event["usage"].as_object().into_iter().flatten() {
                     // Counts are totals so far; an event tells only some of them.
@@ -98,58 +103,40 @@ impl MessageFlow {
     fn judge(&self, mut event: Value, lanes: &mut dyn Lanes) -> Result<Vec<Value>, Stopped> {
         let index = index_of(&event);
         let lane = |kind| Channel { choice: index, kind };
-        match event["type"].as_str().unwrap_or_default() {
-            "content_block_start" => {
-                let block = &mut event["content_block"];
-                match block["type"].as_str().unwrap_or_default() {
-                    "text" => replace(block, "text", &lane(ChannelKind::Content), lanes)?,
-                    "thinking" => replace(block, "thinking", &lane(ChannelKind::Reasoning), lanes)?,
-                    kind if kind.ends_with("tool_use") => {}
-                    _ => judge_all(block, index, lanes)?,
-                }
-                Ok(vec![event])
+        let kind = event["type"].as_str().unwrap_or_default();
+        // The text that goes on from event to event, where the event has one; all others are judged by themselves.
+        let grows = match (kind, event[part(kind)]["type"].as_str().unwrap_or_default()) {
+            ("content_block_start", "text") | ("content_block_delta", "text_delta") => {
+                Some(("text", lane(ChannelKind::Content)))
             }
-            "content_block_delta" => {
-                let delta = &mut event["delta"];
-                let (key, kind) = match delta["type"].as_str().unwrap_or_default() {
-                    "text_delta" => ("text", ChannelKind::Content),
-                    "thinking_delta" => ("thinking", ChannelKind::Reasoning),
-                    // The signature comes after all that it is for.
-                    "signature_delta" => {
-                        let rest = lanes.finish(&lane(ChannelKind::Reasoning))?;
-                        return Ok(said(index, "thinking", &rest).into_iter().chain([event]).collect());
-                    }
-                    _ => {
-                        judge_all(delta, index, lanes)?;
-                        return Ok(vec![event]);
-                    }
-                };
-                replace(delta, key, &lane(kind), lanes)?;
-                let silent = delta[key] == "";
-                Ok(if silent { Vec::new() } else { vec![event] })
+            ("content_block_start", "thinking") | ("content_block_delta", "thinking_delta") => {
+                Some(("thinking", lane(ChannelKind::Reasoning)))
+            }
+            _ => None,
+        };
+        let kind = kind.to_owned();
+        judge_all(&mut event, grows.as_ref().map(|(key, _)| *key), index, lanes)?;
+        if let Some((key, lane)) = grows {
+            let object = &mut event[part(&kind)];
+            replace(object, key, &lane, lanes)?;
+            let silent = kind == "content_block_delta" && object[key] == "";
+            return Ok(if silent { Vec::new() } else { vec![event] });
+        }
+        let mut out = Vec::new();
+        match kind.as_str() {
+            // The signature comes after all that it is for.
+            "content_block_delta" if event["delta"]["type"] == "signature_delta" => {
+                out.extend(said(index, "thinking", &lanes.finish(&lane(ChannelKind::Reasoning))?));
             }
             "content_block_stop" => {
-                let mut out = Vec::new();
                 for (key, kind) in [("thinking", ChannelKind::Reasoning), ("text", ChannelKind::Content)] {
                     out.extend(said(index, key, &lanes.finish(&lane(kind))?));
                 }
-                out.push(event);
-                Ok(out)
             }
-            "message_start" => {
-                judge_all(&mut event["message"]["content"], index, lanes)?;
-                Ok(vec![event])
-            }
-            "message_stop" => Ok(vec![event]),
-            "message_delta" => {
-                judge_all(&mut event["delta"]["stop_sequence"], index, lanes)?;
-                Ok(vec![event])
-            }
-            _ => {
-                judge_all(&mut event, index, lanes)?;
-                Ok(vec![event])
-            }
+            _ => {}
         }
+        out.push(event);
+        Ok(out)
     }
 
     /// What goes out in place of the pieces of a tool's input, when it is whole.
@@ -188,8 +175,8 @@ impl Flow for MessageFlow {
     fn push(&mut self, event: Value, lanes: &mut dyn Lanes) -> Result<Vec<Value>, Stopped> {
         let kind = event["type"].as_str().unwrap_or_default();
         if kind == "ping" {
-            // Keeps the connection alive, whatever waits.
-            return Ok(if self.begun { vec![event] } else { Vec::new() });
+            // Keeps the connection alive, whatever waits, and says nothing.
+            return Ok(if self.begun { vec![json!({"type": "ping"})] } else { Vec::new() });
         }
         if let Some(what) = unknown(&event) {
             lanes.unknown(what)?;
@@ -251,8 +238,15 @@ impl Flow for MessageFlow {
         if !self.begun {
             let mut message = json!({"id": "msg_refused", "type": "message", "role": "assistant", "model": "",
                 "usage": {"input_tokens": 0, "output_tokens": 0}});
-            for (key, value) in self.message.as_object().into_iter().flatten() {
-                message[key.as_str()] = value.clone();
+            for key in ["id", "model"] {
+                if let Some(name) = name(&self.message[key]) {
+                    message[key] = name.clone();
+                }
+            }
+            for (key, count) in self.message["usage"].as_object().into_iter().flatten() {
+                if count.is_u64() && !key.contains(char::is_whitespace) {
+                    message["usage"][key.as_str()] = count.clone();
+                }
             }
             message["content"] = json!([]);
             message["stop_reason"] = Value::Null;
@@ -270,6 +264,11 @@ impl Flow for MessageFlow {
     fn envelope(&self) -> Value {
         json!({"type": "message_stop"})
     }
+}
+
+/// The value, if it is an object; else an empty one.
+fn object_of(value: &Value) -> Value {
+    if value.is_object() { value.clone() } else { json!({}) }
 }
 
 fn index_of(event: &Value) -> u64 {
@@ -300,14 +299,53 @@ fn replace(object: &mut Value, key: &str, channel: &Channel, lanes: &mut dyn Lan
     Ok(())
 }
 
-/// Judges each string of a value as a text of its own: none is known to go on in the next event.
-fn judge_all(value: &mut Value, index: u64, lanes: &mut dyn Lanes) -> Result<(), Stopped> {
-    for segment in texts::strings(value) {
+/// Where an event holds its block or a piece of it.
+fn part(kind: &str) -> &'static str {
+    if kind == "content_block_start" { "content_block" } else { "delta" }
+}
+
+/// Members that name and count things: of these, only what is more than a word is a text.
+const NAMES: [&str; 12] = [
+    "id",
+    "type",
+    "role",
+    "model",
+    "name",
+    "tool_use_id",
+    "stop_reason",
+    "signature",
+    "usage",
+    "service_tier",
+    "container",
+    "caller",
+];
+
+/// Judges the strings of an event as texts of their own: none is known to go on in the next event. All but the one
+/// that `grows`.
+fn judge_all(
+    event: &mut Value,
+    grows: Option<&str>,
+    index: u64,
+    lanes: &mut dyn Lanes,
+) -> Result<(), Stopped> {
+    for segment in texts::strings(event) {
+        let mut way = segment.pointer.split('/').skip(1);
+        let at = (way.next().unwrap_or_default(), way.next().unwrap_or_default(), way.next());
+        if let ("content_block" | "delta", key, None) = at
+            && Some(key) == grows
+        {
+            continue;
+        }
+        let named = |key: &str| NAMES.contains(&key);
+        let of_message = |key: &str| matches!(key, "message" | "content_block" | "delta");
+        if !is_phrase(&segment.text) && (named(at.0) || of_message(at.0) && named(at.1)) {
+            continue;
+        }
         let kind = ChannelKind::Other(segment.pointer.clone());
         let channel = Channel { choice: index, kind };
         let whole = lanes.push(&channel, &segment.text)? + &lanes.finish(&channel)?;
         if whole != segment.text {
-            texts::set(value, &segment.pointer, whole);
+            texts::set(event, &segment.pointer, whole);
         }
     }
     Ok(())

@@ -77,15 +77,18 @@ pub fn answer(body: &Value) -> Answer {
                 ("content", Value::Array(list)) => {
                     walk.items(list, |walk, one| block(walk, one, Origin::Answer));
                 }
-                ("id" | "type" | "role" | "model" | "stop_reason" | "usage" | "container", _) => {}
+                ("id" | "type" | "role" | "model" | "stop_reason" | "usage" | "container", _) => {
+                    walk.names(value, Origin::Answer);
+                }
                 _ => walk.value(key, value, Origin::Answer),
             },
             Origin::Answer,
         );
     }
-    // The provider's own keys are no texts of the answer.
-    walk.segments
-        .retain(|segment| !segment.pointer.ends_with('#') || segment.pointer.matches('/').count() > 1);
+    if body.is_string() || body.is_array() {
+        walk.value("", body, Origin::Answer);
+    }
+    walk.forget_own_keys();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let called = |block: &&Value| block["type"].as_str().is_some_and(|kind| kind.ends_with("tool_use"));
     Answer {
