@@ -20,6 +20,8 @@ pub enum EventType {
     ToolCall,
     /// A tool call that was refused.
     ToolCallBlocked,
+    /// What an agent reported of itself beside its calls; `details` says what.
+    AgentEvent,
     /// Personal data was seen.
     PiiDetected,
     /// Personal data was replaced.
@@ -56,11 +58,12 @@ pub enum EventType {
 
 impl EventType {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::LlmCall,
         Self::LlmCallBlocked,
         Self::ToolCall,
         Self::ToolCallBlocked,
+        Self::AgentEvent,
         Self::PiiDetected,
         Self::PiiRedacted,
         Self::SecretDetected,
@@ -87,6 +90,7 @@ impl EventType {
             Self::LlmCallBlocked => "llm_call_blocked",
             Self::ToolCall => "tool_call",
             Self::ToolCallBlocked => "tool_call_blocked",
+            Self::AgentEvent => "agent_event",
             Self::PiiDetected => "pii_detected",
             Self::PiiRedacted => "pii_redacted",
             Self::SecretDetected => "secret_detected",

@@ -222,7 +222,7 @@ mod tests {
             ]
         });
         let texts = vec(of(text()), 11);
-        let ids = (any::<u128>(), any::<u128>(), 0..20_usize, 0_i64..4_000_000_000_000_000);
+        let ids = (any::<u128>(), any::<u128>(), 0..EventType::ALL.len(), 0_i64..4_000_000_000_000_000);
         let lists = (vec(detection, 0..3), vec(row, 0..3), details);
         let words = (of(mode), of(action()), of(action()), of(level), of(any::<u32>()));
         let numbers = (of(double()), of((number(), number())), of((number(), number())), of(number()));

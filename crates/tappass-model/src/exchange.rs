@@ -25,6 +25,8 @@ pub enum Dialect {
     ToolCall,
     /// `POST /v1/govern/execution`: what such a call came to.
     ToolResult,
+    /// `POST /hooks`: what a person says to a coding agent.
+    Prompt,
 }
 
 impl Dialect {

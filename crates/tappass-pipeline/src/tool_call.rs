@@ -1,4 +1,5 @@
-//! Tool calls that agents make themselves: judged by the steps that judge those a model wants, without a model's call.
+//! What agents do and hear beside their models' answers: tool calls of their own, results, prompts. Judged by the steps that
+//! judge a model's call, without one.
 
 use std::{ops::Range, sync::Arc};
 
@@ -37,6 +38,18 @@ impl Call {
         self.handed = true;
         self.admit().await?;
         self.run_without_model(self.pipeline.forward().start..self.pipeline.steps.len()).await
+    }
+
+    /// Judges what a person says to an agent. It cannot be changed on its way: a mask stands in the request's body, and
+    /// whoever asked must not let the prompt through then.
+    ///
+    /// # Errors
+    /// [`Halt::Blocked`] when the agent may not hear it.
+    pub async fn judge_prompt(&mut self) -> Result<(), Halt> {
+        self.admit().await?;
+        self.run_without_model(self.pipeline.forward().start..self.pipeline.steps.len()).await?;
+        self.handed = true;
+        Ok(())
     }
 
     /// Whether what was asked for has left, or may: nothing takes it back.

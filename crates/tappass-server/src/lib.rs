@@ -10,6 +10,7 @@ pub mod call;
 pub mod caller;
 pub mod config;
 pub mod error;
+pub mod hooks;
 pub mod listen;
 pub mod logging;
 pub mod metrics;

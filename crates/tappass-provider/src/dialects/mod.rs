@@ -162,5 +162,6 @@ pub fn of(dialect: Dialect) -> &'static dyn Shape {
         Dialect::AnthropicTokens => &messages::Tokens,
         Dialect::ToolCall => &tool::Calls,
         Dialect::ToolResult => &tool::Results,
+        Dialect::Prompt => &tool::Prompts,
     }
 }

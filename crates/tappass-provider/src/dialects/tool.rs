@@ -1,4 +1,5 @@
-//! Tool calls without a model: `POST /v1/govern` asks about one, `POST /v1/govern/execution` reports its result.
+//! What is judged without a model: `POST /v1/govern` asks about a tool call, `POST /v1/govern/execution` reports its
+//! result, and `POST /hooks` tells, beside these, what a person says to a coding agent.
 //!
 //! They go through the gateway as a call does, so that the same steps judge them: what an agent is about to do stands
 //! where a model's answer would, and what a tool returned where a request's texts stand.
@@ -32,6 +33,10 @@ pub struct Calls;
 /// `POST /v1/govern/execution`.
 #[derive(Debug, Clone, Copy)]
 pub struct Results;
+
+/// A prompt, of `POST /hooks`.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompts;
 
 fn object(body: &Value) -> Result<&Object, RequestError> {
     match body.as_object() {
@@ -198,6 +203,56 @@ impl Shape for Results {
     }
 }
 
+impl Shape for Prompts {
+    fn path(&self) -> &'static str {
+        "/hooks"
+    }
+
+    fn read_request(&self, body: Value, bytes: usize) -> Result<ModelRequest, RequestError> {
+        let Some(prompt) = object(&body)?.get("prompt").and_then(Value::as_str) else {
+            return wrong("prompt", "a string");
+        };
+        let (prompt, pointer) = (prompt.to_owned(), "/prompt".to_owned());
+        let body = json!({"prompt": prompt});
+        let segments = vec![Segment { origin: Origin::User, pointer, text: prompt }];
+        Ok(ModelRequest { segments, messages: 1, ..request(Dialect::Prompt, body, bytes) })
+    }
+
+    fn read_answer(&self, _: &Value) -> Answer {
+        Answer::default()
+    }
+
+    fn converses(&self) -> bool {
+        false
+    }
+
+    fn answers_in_words(&self) -> bool {
+        false
+    }
+
+    fn asked<'a>(&self, body: &'a Value) -> &'a Value {
+        &body["prompt"]
+    }
+
+    fn history(&self, _: &Value) -> History {
+        History::default()
+    }
+
+    fn remove_tools(&self, _: &mut Value, _: &dyn Fn(&str) -> bool) {}
+
+    fn ceiling(&self, _: &Value, _: u64) -> u64 {
+        0
+    }
+
+    fn voice(&self) -> &'static dyn Voice {
+        &chat::Chat
+    }
+
+    fn to_chat(&self, _: ProviderCall) -> Result<(ProviderCall, Box<dyn FromChat>), String> {
+        Err("a prompt of a coding agent".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +306,7 @@ mod tests {
         ] {
             assert_eq!(Results.read_request(body, 0).expect_err("malformed").param, param);
         }
+        assert_eq!(Prompts.read_request(json!({"prompt": 1}), 0).expect_err("malformed").param, "prompt");
     }
 
     #[test]
@@ -260,5 +316,15 @@ mod tests {
         let texts: Vec<_> = request.segments.iter().map(|s| (s.pointer.as_str(), s.text.as_str())).collect();
         assert_eq!(texts, [("/result", r#"{"mail":"a@b.example"}"#), ("/error", "late")]);
         assert_eq!(Results.history(&request.body).reported.as_deref(), Some("fetch"));
+    }
+
+    #[test]
+    fn a_prompt_is_a_persons_text() {
+        let request = Prompts.read_request(json!({"prompt": "mend it", "cwd": "/x"}), 0).expect("reads");
+        assert_eq!(
+            (request.segments[0].origin, request.segments[0].text.as_str()),
+            (Origin::User, "mend it")
+        );
+        assert_eq!(Prompts.asked(&request.body), "mend it");
     }
 }

@@ -92,8 +92,10 @@ fn call_event(open: &Open) -> Event {
     let mut event = base(open, kind);
     event.event_id = x.task_id;
     event.provider = Some(open.call.provider.clone()).filter(|p| !p.is_empty());
-    event.verdict = Some(trace.verdict());
-    event.action = Some(trace.action());
+    // A refusal that no step made (the hooks' canary) has no row.
+    let refused = if trace.blocked.is_some() { Action::Block } else { Action::Allow };
+    event.verdict = Some(trace.verdict().max(refused));
+    event.action = Some(trace.action().max(refused));
     event.blocked_by = trace.blocked.as_ref().map(|b| b.step.to_owned());
     event.detections = Detection::summarise(&trace.findings);
     event.steps = trace

@@ -121,7 +121,7 @@ fn session_name(dialect: Dialect, head: &HeaderMap, body: &Value) -> Result<Opti
             return name(key, Some(value));
         }
     }
-    if matches!(dialect, Dialect::ToolCall | Dialect::ToolResult) {
+    if matches!(dialect, Dialect::ToolCall | Dialect::ToolResult | Dialect::Prompt) {
         return name("session_id", body["session_id"].as_str());
     }
     name("metadata.session_id", body["metadata"]["session_id"].as_str())

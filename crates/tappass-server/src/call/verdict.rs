@@ -1,4 +1,4 @@
-//! What was decided about a tool call or its result, told as the answer to a question: 200, whatever it says.
+//! What was decided about a tool call, its result or a prompt, told as the answer to a question: 200, whatever it says.
 
 use axum::response::Response;
 use schemars::JsonSchema;
@@ -16,9 +16,9 @@ use crate::state::App;
 pub struct Decision {
     /// `allow`, `block`, `needs_approval` (to agents with `approvals: true`; to others `block`), or `modify`: go on, with
     /// what is modified.
-    outcome: &'static str,
+    pub outcome: &'static str,
     /// Why, in a sentence.
-    reason: String,
+    pub reason: String,
     /// As asked; the call's own id where none was given.
     behavior_id: String,
     /// The pipeline that decided.
@@ -35,23 +35,23 @@ pub struct Decision {
     obligations: Option<Vec<Value>>,
     /// What to wait for, where a person decides; else null.
     #[serde(skip_serializing_if = "Option::is_none")]
-    approval: Option<Option<Waits>>,
+    pub approval: Option<Option<Waits>>,
     /// `{tool, args, server}` with masked arguments, where the outcome is `modify`; else null.
     #[serde(skip_serializing_if = "Option::is_none")]
-    modified_payload: Option<Value>,
+    pub modified_payload: Option<Value>,
     /// The masked result, where the outcome is `modify`; else null. Only of reports.
     #[serde(skip_serializing_if = "Option::is_none")]
-    modified_result: Option<Value>,
+    pub modified_result: Option<Value>,
     /// The masked error, where the outcome is `modify`; else null. Only of reports.
     #[serde(skip_serializing_if = "Option::is_none")]
-    modified_error: Option<Value>,
+    pub modified_error: Option<Value>,
 }
 
 /// A question that a person must answer first.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Waits {
+pub struct Waits {
     /// The approval's id, for `GET /v1/me/approvals/{id}/wait` and, once it is approved, `X-TapPass-Resume`.
-    request_id: Uuid,
+    pub request_id: Uuid,
     /// SHA-256 of what is to be approved: tool, arguments, agent, end user, and the pipeline's version.
     fingerprint: Option<String>,
     /// `single`, or `four_eyes` where whoever asked may not decide.
@@ -63,8 +63,12 @@ struct Waits {
 }
 
 impl Governed {
-    /// The record, durable; then what was decided. A rate limit is no decision about the call: 429.
-    pub async fn verdict(mut self, judged: Result<(), Halt>) -> Response {
+    /// The record, durable; then what was decided, as `tell` writes it. A rate limit is no decision about the call: 429.
+    pub async fn verdict(
+        mut self,
+        judged: Result<(), Halt>,
+        tell: impl FnOnce(&Open, &Decision) -> Value,
+    ) -> Response {
         let blocked = match judged {
             Ok(()) => None,
             Err(Halt::Blocked(blocked)) if !matches!(blocked.denial, Denial::RateLimited { .. }) => {
@@ -78,7 +82,8 @@ impl Governed {
             None => None,
         };
         let decision = decision(self.open(), blocked.as_ref(), approval);
-        self.answer(json!(decision).to_string().into_bytes()).await
+        let told = tell(self.open(), &decision);
+        self.answer(told.to_string().into_bytes()).await
     }
 }
 
@@ -87,8 +92,8 @@ fn decision(open: &Open, blocked: Option<&Blocked>, approval: Option<Waits>) -> 
     let is_call = x.request.dialect == Dialect::ToolCall;
     let payload = if is_call && blocked.is_none() { modified_payload(open) } else { Value::Null };
     let told = |key| if is_call || blocked.is_some() { Value::Null } else { modified(open, key) };
-    let (result, error) = (told("result"), told("error"));
-    let modified = [&payload, &result, &error].into_iter().any(|value| !value.is_null());
+    let (result, error, prompt) = (told("result"), told("error"), told("prompt"));
+    let modified = [&payload, &result, &error, &prompt].into_iter().any(|value| !value.is_null());
     let outcome = match (blocked, &approval) {
         (Some(_), Some(_)) if x.caller.settings.approvals => "needs_approval",
         (Some(_), _) => "block",

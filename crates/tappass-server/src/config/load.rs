@@ -146,7 +146,7 @@ impl Layers {
         }
     }
 
-    /// The `[server]` table of a file. `[client]` belongs to the command line's tools.
+    /// The `[server]` table of a file. `[client]` and `[hooks]` belong to the command line's tools.
     fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -155,6 +155,8 @@ impl Layers {
             server: Table,
             #[serde(default, rename = "client")]
             _client: Table,
+            #[serde(default, rename = "hooks")]
+            _hooks: Table,
         }
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;

@@ -78,7 +78,11 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     let (kind, name) = match route.shape {
         ErrorShape::Problem => ("application/problem+json", "Problem"),
         ErrorShape::Of(
-            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings | Dialect::ToolCall | Dialect::ToolResult,
+            Dialect::OpenAiChat
+            | Dialect::OpenAiEmbeddings
+            | Dialect::ToolCall
+            | Dialect::ToolResult
+            | Dialect::Prompt,
         ) => ("application/json", "OpenAiError"),
         ErrorShape::Of(Dialect::AnthropicMessages | Dialect::AnthropicTokens) => {
             ("application/json", "AnthropicError")

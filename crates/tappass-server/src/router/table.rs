@@ -11,8 +11,8 @@ use crate::{
     error::ErrorShape,
     params::{ListQuery, Listed},
     routes::{
-        agents, allowlist, approvals, audit, auth, debug, docs, explain, follow, govern, health, models,
-        my_approvals, pipelines, policies, providers, sessions, status,
+        agents, allowlist, approvals, audit, auth, debug, docs, explain, follow, govern, health, hooks,
+        models, my_approvals, pipelines, policies, providers, sessions, status,
     },
     state::App,
 };
@@ -250,6 +250,26 @@ fn govern_routes() -> Vec<Route> {
         )
         .takes::<govern::Execution>()
         .gives::<Decision>(ok),
+        Route::new(
+            POST,
+            "/hooks",
+            Auth::Agent,
+            hooks::one,
+            "An event of a coding agent's hook, answered as that agent's hooks answer",
+        )
+        .asks::<hooks::HookQuery>()
+        .takes::<serde_json::Value>()
+        .gives::<serde_json::Value>(ok),
+        Route::new(
+            POST,
+            "/hooks/batch",
+            Auth::Agent,
+            hooks::batch,
+            "Several of them, each answered by itself",
+        )
+        .asks::<hooks::HookQuery>()
+        .takes::<Vec<serde_json::Value>>()
+        .gives::<hooks::Answers>(ok),
     ]
 }
 

@@ -5,11 +5,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tappass_model::Dialect;
+use tappass_pipeline::Halt;
 
 use super::models::Asked;
 use crate::{
     body,
     call::{
+        Open,
         conclude::sha256,
         identify::{identify, name},
     },
@@ -57,13 +59,13 @@ pub struct Execution {
 /// Who a request says it is about.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Named {
-    agent_id: Option<String>,
-    org_id: Option<String>,
-    behavior_id: Option<String>,
-    result: Value,
-    error: Value,
-    duration_ms: Value,
+pub(super) struct Named {
+    pub agent_id: Option<String>,
+    pub org_id: Option<String>,
+    pub behavior_id: Option<String>,
+    pub result: Value,
+    pub error: Value,
+    pub duration_ms: Value,
 }
 
 /// `POST /v1/govern`
@@ -97,15 +99,21 @@ pub(super) async fn judged(dialect: Dialect, asked: Asked) -> Result<Response, A
     if let Some(behavior) = behavior {
         open.about.insert("behavior_id".into(), behavior.into());
     }
-    let judged = match dialect {
+    let judged = judge(open, dialect).await;
+    Ok(call.verdict(judged, |_, decision| json!(decision)).await)
+}
+
+/// The steps' say, without a model.
+pub(super) async fn judge(open: &mut Open, dialect: Dialect) -> Result<(), Halt> {
+    match dialect {
         Dialect::ToolResult => open.call.judge_tool_result().await,
+        Dialect::Prompt => open.call.judge_prompt().await,
         _ => open.call.judge_tool_call().await,
-    };
-    Ok(call.verdict(judged).await)
+    }
 }
 
 /// What is recorded of it: names, hashes and times, no content.
-fn about(dialect: Dialect, body: &Value, named: &Named) -> Map<String, Value> {
+pub(super) fn about(dialect: Dialect, body: &Value, named: &Named) -> Map<String, Value> {
     let hash = |value: &Value| match value {
         Value::String(text) => json!(sha256(text.as_bytes())),
         other => json!(sha256(other.to_string().as_bytes())),
@@ -122,6 +130,7 @@ fn about(dialect: Dialect, body: &Value, named: &Named) -> Map<String, Value> {
             json!({"type": "TOOL_RESULT", "tool": body["tool"], "result_sha256": hash(&body["result"]),
                 "failed": !named.error.is_null(), "duration_ms": named.duration_ms, "structured": structured})
         }
+        Dialect::Prompt => json!({"type": "PROMPT", "prompt_sha256": hash(&body["prompt"])}),
         _ => json!({"type": body["type"], "tool": payload["tool"], "server": payload["server"],
             "arguments_sha256": hash(&payload["arguments"])}),
     };

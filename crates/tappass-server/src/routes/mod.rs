@@ -11,6 +11,7 @@ pub mod explain;
 pub mod follow;
 pub mod govern;
 pub mod health;
+pub mod hooks;
 pub mod models;
 pub mod my_approvals;
 pub mod pipelines;

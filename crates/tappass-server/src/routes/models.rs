@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// What an agent sent.
+#[derive(Clone)]
 pub struct Asked {
     /// The gateway.
     pub app: App,

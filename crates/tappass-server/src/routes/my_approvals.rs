@@ -151,7 +151,7 @@ pub async fn resume(
     let dialect = Dialect::deserialize(&asked["dialect"]).unwrap_or(Dialect::OpenAiChat);
     let asked = Asked { app, caller, request_id, head: stored, body };
     match dialect {
-        Dialect::ToolCall => govern::judged(dialect, asked).await,
+        Dialect::ToolCall | Dialect::Prompt => govern::judged(dialect, asked).await,
         _ => governed(dialect, asked).await,
     }
 }

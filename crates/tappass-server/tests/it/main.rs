@@ -11,6 +11,7 @@ mod embeddings;
 mod explain;
 mod gov;
 mod govern;
+mod hooks;
 mod life;
 mod management;
 mod messages;

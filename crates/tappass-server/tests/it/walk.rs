@@ -59,6 +59,8 @@ fn example(route: &Route, email: &str) -> Value {
         "/sessions/{session}" => json!({"metadata": {"walked": true}}),
         "/govern" => json!({"type": "TOOL_CALL", "payload": {"tool": "search", "args": {"q": "weather"}}}),
         "/govern/execution" => json!({"tool": "search", "result": "sunny"}),
+        "/hooks" => json!({"hook_event_name": "UserPromptSubmit", "prompt": "Hello"}),
+        "/hooks/batch" => json!([{"hook_event_name": "Stop"}]),
         _ => {
             assert!(
                 route.body.is_none(),
