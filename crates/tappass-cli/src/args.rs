@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, detect, down, gov, login, logs, run, status, up,
+    agents, approvals, audit, chat, completions, detect, down, gov, hooks, login, logs, run, status, up,
 };
 
 /// The gateway that every call of a company's AI agents passes through.
@@ -43,6 +43,9 @@ pub enum Command {
     Detect(detect::Detect),
     /// Run a program with its model calls going through the gateway
     Run(run::Run),
+    /// Coding agents that ask the gateway before they act
+    #[command(subcommand)]
+    Hooks(hooks::Hooks),
     /// Write the shell's completion script to stdout
     Completions(completions::Completions),
     /// How the gateway is: each part, the likely cause, the command that mends it
@@ -62,7 +65,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Run the gateway", &["up", "down", "agents"]),
     ("Govern", &["gov", "approvals"]),
     ("Audit", &["audit"]),
-    ("Build", &["chat", "run", "detect", "completions"]),
+    ("Build", &["chat", "run", "hooks", "detect", "completions"]),
     ("Everyone", &["status", "logs", "signup", "login", "logout"]),
 ];
 

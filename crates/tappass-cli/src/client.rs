@@ -226,6 +226,24 @@ impl Client {
         serde_json::from_str(&text).map_err(|_| self.stranger())
     }
 
+    /// Sends JSON as it came, and gives the answer, which is JSON too.
+    ///
+    /// # Errors
+    /// [`CliError`]
+    pub async fn post_bytes(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+        headers: &[(&str, &str)],
+        json: Vec<u8>,
+    ) -> Result<Value, CliError> {
+        let request =
+            self.request(Method::POST, path, query, headers).header("content-type", "application/json");
+        let answer = request.body(json).send().await.map_err(|e| self.unreachable(&e))?;
+        let bytes = self.success(answer).await?.bytes().await.map_err(|e| self.broken(&e))?;
+        serde_json::from_slice(&bytes).map_err(|_| self.stranger())
+    }
+
     /// An answer's text and its tag, if it is a success.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod detect;
 pub mod down;
 pub mod gov;
+pub mod hooks;
 pub mod login;
 pub mod logs;
 pub mod run;
@@ -38,6 +39,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Completions(completions) => completions.run(out),
         Command::Detect(detect) => detect.run(out),
         Command::Run(run) => run.run(server),
+        Command::Hooks(hooks) => Box::pin(hooks.run(server, out)).await,
         Command::Signup(signup) => Box::pin(signup.run(server, out)).await,
         Command::Login(login) => Box::pin(login.run(server, out)).await,
         Command::Logout => Box::pin(login::logout(server, out)).await,

@@ -216,6 +216,38 @@ async fn other_dialects(gateway: &Gateway, provider: &ScriptedProvider, canaries
     }
 }
 
+/// What coding agents' hooks tell.
+async fn hooks(gateway: &Gateway, canaries: &mut Canaries, key: &str) {
+    let secret = canaries.plant_as("secret of a hook", &token(random()));
+    let mut plant = |place| canaries.plant(place);
+    let event = |name: &str, more: Value| {
+        let mut event = json!({"session_id": "s", "hook_event_name": name, "tool_name": "Write"});
+        event.as_object_mut().expect("an object").extend(more.as_object().expect("members").clone());
+        event
+    };
+    let events = [
+        event(
+            "UserPromptSubmit",
+            json!({"prompt": plant("prompt of a hook"), "cwd": plant("folder of a hook")}),
+        ),
+        event("UserPromptSubmit", json!({"prompt": secret})),
+        event("PreToolUse", json!({"tool_input": {"content": plant("input of a hook")}})),
+        event("PreToolUse", json!({"tool_input": {"content": secret}})),
+        event(
+            "PostToolUse",
+            json!({"tool_response": {"text": plant("result of a hook"), plant("key of a hook"): 1}}),
+        ),
+        event("PostToolUse", json!({"tool_response": secret})),
+        event("Stop", json!({"last_assistant_message": plant("last message of a hook")})),
+    ];
+    for event in &events {
+        let request = gateway.request(Method::POST, "/hooks").bearer_auth(key).json(event);
+        assert_eq!(canaries.send(request).await, 200);
+    }
+    let batch = gateway.request(Method::POST, "/hooks/batch").bearer_auth(key).json(&events);
+    assert_eq!(canaries.send(batch).await, 200);
+}
+
 /// Requests that are refused before they become a call.
 async fn refused(gateway: &Gateway, canaries: &mut Canaries, key: &str) {
     let chat = || gateway.request(Method::POST, "/v1/chat/completions").bearer_auth(key);
@@ -349,6 +381,7 @@ async fn no_word_of_any_input_is_kept_or_told() {
         canaries.plant_as("an agent's key", &key);
         calls(&gateway, &provider, &mut canaries, &key).await;
         other_dialects(&gateway, &provider, &mut canaries, &key).await;
+        hooks(&gateway, &mut canaries, &key).await;
         refused(&gateway, &mut canaries, &key).await;
     }
     questions(&gateway, &mut canaries).await;

@@ -7,6 +7,7 @@ mod canary;
 mod drain;
 mod gateway;
 mod gov;
+mod hooks;
 mod journey;
 mod kill;
 mod lifecycle;

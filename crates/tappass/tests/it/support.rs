@@ -146,7 +146,7 @@ impl Drop for Running {
     }
 }
 
-fn ended(output: Output) -> Ended {
+pub fn ended(output: Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Ended {
         code: output.status.code().unwrap_or(-1),
