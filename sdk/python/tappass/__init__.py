@@ -26,9 +26,12 @@ from .errors import (
     PolicyBlockError,
     RateLimited,
     TapPassError,
+    ToolFailed,
     ToolIntegrityError,
 )
 from .governance import CapabilityToken, Governance, StepTrace, WouldBlock, governance
+from .sessions import AsyncSession, Session
+from .tools import ToolCall, ToolGate, govern, governed
 
 __all__ = [
     "Agent",
@@ -37,6 +40,7 @@ __all__ = [
     "ApprovalPending",
     "ApprovalRequired",
     "AsyncAgent",
+    "AsyncSession",
     "AuthenticationError",
     "BudgetExceeded",
     "CapabilityToken",
@@ -51,10 +55,16 @@ __all__ = [
     "GovernedCompletion",
     "PolicyBlockError",
     "RateLimited",
+    "Session",
     "StepTrace",
     "TapPassError",
+    "ToolCall",
+    "ToolFailed",
+    "ToolGate",
     "ToolIntegrityError",
     "WouldBlock",
     "__version__",
+    "govern",
     "governance",
+    "governed",
 ]

@@ -12,6 +12,7 @@ from typing_extensions import Self
 from .approvals import Sent, remembered
 from .completions import GOVERNED, AsyncGovernedChat, GovernedChat, typed
 from .errors import connection_errors, from_status
+from .sessions import AsyncSession, Session, belonging
 from .settings import Settings, api_key as resolve_key
 from .streams import governed, kept
 
@@ -24,6 +25,7 @@ class Agent(openai.OpenAI):
     ``api_key``: the agent's key, ``tp_…`` (``TAPPASS_API_KEY``); ``OPENAI_API_KEY`` is never used.
     ``flags``: how its calls are governed (``TAPPASS_FLAGS``); a call's own ``flags=`` win, flag by flag.
     ``session_id``, ``end_user``: of all its calls (``TAPPASS_SESSION_ID``).
+    ``fail_open``: whether governed tools run when the gateway cannot be asked (``TAPPASS_FAIL_OPEN``); off.
     ``options``: those of ``openai.OpenAI``, such as ``timeout``, ``max_retries``, ``http_client``.
     """
 
@@ -36,10 +38,11 @@ class Agent(openai.OpenAI):
         flags: Mapping[str, str] | None = None,
         session_id: str | None = None,
         end_user: str | None = None,
+        fail_open: bool | None = None,
         base_url: Any = None,
         **options: Any,
     ) -> None:
-        self.settings = Settings.resolve(url or _text(base_url), name, flags, session_id, end_user)
+        self.settings = Settings.resolve(url or _text(base_url), name, flags, session_id, end_user, fail_open)
         options["default_headers"] = {**(options.get("default_headers") or {}), **self.settings.headers()}
         key: Any = resolve_key(api_key)
         super().__init__(api_key=key, base_url=self.settings.base_url, **options)
@@ -48,6 +51,19 @@ class Agent(openai.OpenAI):
     def chat(self) -> GovernedChat:
         """Chat completions through the gateway."""
         return GovernedChat(self)
+
+    def session(
+        self,
+        session_id: str | None = None,
+        *,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Session:
+        """``with agent.session():`` what is called inside, by any agent, belongs together.
+
+        Without an id the gateway makes one, with ``name`` and ``metadata``, and ends it after the block.
+        """
+        return Session(self, session_id, name, metadata)
 
     @property
     def user_agent(self) -> str:
@@ -63,6 +79,7 @@ class Agent(openai.OpenAI):
     def request(self, cast_to: Any, options: Any, **rest: Any) -> Any:
         """Sends one request; every method of the client ends here."""
         rest["stream_cls"] = governed(rest.get("stream_cls"))
+        options = belonging(options)
         sent = Sent(self, cast_to, options, rest)
         with connection_errors(), remembered(sent):
             return kept(super().request(cast_to, options, **rest), sent)
@@ -90,10 +107,11 @@ class AsyncAgent(openai.AsyncOpenAI):
         flags: Mapping[str, str] | None = None,
         session_id: str | None = None,
         end_user: str | None = None,
+        fail_open: bool | None = None,
         base_url: Any = None,
         **options: Any,
     ) -> None:
-        self.settings = Settings.resolve(url or _text(base_url), name, flags, session_id, end_user)
+        self.settings = Settings.resolve(url or _text(base_url), name, flags, session_id, end_user, fail_open)
         options["default_headers"] = {**(options.get("default_headers") or {}), **self.settings.headers()}
         key: Any = resolve_key(api_key)
         super().__init__(api_key=key, base_url=self.settings.base_url, **options)
@@ -102,6 +120,19 @@ class AsyncAgent(openai.AsyncOpenAI):
     def chat(self) -> AsyncGovernedChat:
         """Chat completions through the gateway."""
         return AsyncGovernedChat(self)
+
+    def session(
+        self,
+        session_id: str | None = None,
+        *,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AsyncSession:
+        """``async with agent.session():`` what is called inside, by any agent, belongs together.
+
+        Without an id the gateway makes one, with ``name`` and ``metadata``, and ends it after the block.
+        """
+        return AsyncSession(self, session_id, name, metadata)
 
     @property
     def user_agent(self) -> str:
@@ -117,6 +148,7 @@ class AsyncAgent(openai.AsyncOpenAI):
     async def request(self, cast_to: Any, options: Any, **rest: Any) -> Any:
         """Sends one request; every method of the client ends here."""
         rest["stream_cls"] = governed(rest.get("stream_cls"))
+        options = belonging(options)
         sent = Sent(self, cast_to, options, rest)
         with connection_errors(), remembered(sent):
             return kept(await super().request(cast_to, options, **rest), sent)
@@ -143,4 +175,5 @@ def _own(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
         "flags": {**settings.flags, **(options.pop("flags", None) or {})},
         "session_id": options.pop("session_id", None) or settings.session_id,
         "end_user": options.pop("end_user", None) or settings.end_user,
+        "fail_open": options.pop("fail_open", settings.fail_open),
     }

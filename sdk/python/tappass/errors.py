@@ -144,6 +144,10 @@ class ApprovalRequired(GovernanceError):
         return self.approval_id
 
 
+class ToolFailed(TapPassError):
+    """A governed tool failed, and what it said had to be masked. The message is what may be told of it."""
+
+
 class ApprovalDenied(TapPassError):
     """The call was not approved: somebody said no, or nobody said yes in time."""
 

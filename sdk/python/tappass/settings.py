@@ -21,6 +21,7 @@ class Settings:
     flags: dict[str, str]
     session_id: str | None
     end_user: str | None
+    fail_open: bool = False
 
     @classmethod
     def resolve(
@@ -30,9 +31,11 @@ class Settings:
         flags: Mapping[str, str] | None,
         session_id: str | None,
         end_user: str | None,
+        fail_open: bool | None = None,
     ) -> Settings:
-        """Fills what is not given from ``TAPPASS_URL``, ``TAPPASS_AGENT_ID``, ``TAPPASS_FLAGS`` and
-        ``TAPPASS_SESSION_ID``. Flags given here win, flag by flag, over those of the environment.
+        """Fills what is not given from ``TAPPASS_URL``, ``TAPPASS_AGENT_ID``, ``TAPPASS_FLAGS``,
+        ``TAPPASS_SESSION_ID`` and ``TAPPASS_FAIL_OPEN``. Flags given here win, flag by flag, over
+        those of the environment.
         """
         return cls(
             base_url=base_url(url or _environment("TAPPASS_URL")),
@@ -40,6 +43,7 @@ class Settings:
             flags={**flag_rules.parse(_environment("TAPPASS_FLAGS") or ""), **flag_rules.check(flags or {})},
             session_id=session_id or _environment("TAPPASS_SESSION_ID"),
             end_user=end_user,
+            fail_open=_fails_open() if fail_open is None else fail_open,
         )
 
     def headers(self) -> dict[str, str]:
@@ -89,6 +93,14 @@ def api_key(key: str | Callable[[], str] | Callable[[], Awaitable[str]] | None) 
     if not found:
         raise ConfigurationError("no key: pass the agent's api_key='tp_…', or set TAPPASS_API_KEY")
     return found
+
+
+def _fails_open() -> bool:
+    """Only what plainly says yes does."""
+    said = (_environment("TAPPASS_FAIL_OPEN") or "0").lower()
+    if said not in ("0", "1", "true", "false", "yes", "no", "on", "off"):
+        raise ConfigurationError(f"TAPPASS_FAIL_OPEN is 1 or 0, not {said!r}")
+    return said in ("1", "true", "yes", "on")
 
 
 def _environment(name: str) -> str | None:
