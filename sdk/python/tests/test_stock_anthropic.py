@@ -8,6 +8,7 @@ import anthropic
 import pytest
 from anthropic import Anthropic
 from anthropic.types import MessageParam, ToolParam
+from pydantic import BaseModel
 
 from double import Answer
 from real import Gateway
@@ -226,6 +227,32 @@ def test_an_error_of_the_provider_is_passed_on(gateway: Gateway) -> None:
     gateway.provider.will(Answer(400, error))
     with pytest.raises(anthropic.BadRequestError, match="the model is too old"):
         client(gateway, max_retries=0).messages.create(model="claude-1", max_tokens=5, messages=user("x"))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(429, anthropic.RateLimitError), (500, anthropic.InternalServerError)]
+)
+def test_a_provider_that_cannot_serve(
+    gateway: Gateway, status: int, kind: type[anthropic.APIStatusError]
+) -> None:
+    error = {"type": "error", "error": {"type": "api_error", "message": "try later"}}
+    gateway.provider.will(*[Answer(status, error, {"retry-after": "0"})] * 9)
+    with pytest.raises(kind, match="try later"):
+        client(gateway, max_retries=0).messages.create(model="claude-x", max_tokens=5, messages=user("x"))
+    assert len(gateway.provider.requests) <= 2, "the gateway tries once more at most"
+
+
+def test_structured_output(gateway: Gateway) -> None:
+    class Claim(BaseModel):
+        number: int
+
+    gateway.provider.will(Answer(body=message({"type": "text", "text": '{"number": 7}'})))
+    parsed = client(gateway).messages.parse(
+        model="claude-x", max_tokens=50, messages=user("a claim"), output_format=Claim
+    )
+    assert parsed.parsed_output == Claim(number=7)
+    (request,) = gateway.provider.requests
+    assert "number" in str(request.body["output_config"])
 
 
 def test_an_error_in_a_stream_is_raised(gateway: Gateway) -> None:

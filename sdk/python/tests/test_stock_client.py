@@ -11,7 +11,7 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel
 
-from double import Answer, completion
+from double import Answer, chunk, completion
 from real import Gateway
 from test_gateway import SECRET, user
 
@@ -166,6 +166,29 @@ def test_an_error_of_the_provider_is_passed_on(gateway: Gateway) -> None:
     gateway.provider.will(Answer(400, error))
     with pytest.raises(openai.BadRequestError, match="the model is too old"):
         client(gateway, max_retries=0).chat.completions.create(model="gpt-1", messages=user("x"))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(429, openai.RateLimitError), (500, openai.InternalServerError)]
+)
+def test_a_provider_that_cannot_serve(
+    gateway: Gateway, status: int, kind: type[openai.APIStatusError]
+) -> None:
+    gateway.provider.will(*[Answer(status, {"error": {"message": "try later"}}, {"retry-after": "0"})] * 9)
+    with pytest.raises(kind, match="try later"):
+        client(gateway, max_retries=0).chat.completions.create(model="gpt-4o", messages=user("x"))
+    assert len(gateway.provider.requests) <= 2, "the gateway tries once more at most"
+
+
+def test_leaving_a_stream_cancels_the_provider(gateway: Gateway) -> None:
+    gateway.provider.left.clear()
+    gateway.provider.will(Answer(events=[chunk("one"), chunk(" two")], stall=True))
+    stream = client(gateway).chat.completions.create(model="gpt-4o", messages=user("x"), stream=True)
+    for part in stream:
+        if part.choices and part.choices[0].delta.content:
+            break
+    stream.close()
+    assert gateway.provider.left.wait(30)
 
 
 def test_a_wrong_key(gateway: Gateway) -> None:
