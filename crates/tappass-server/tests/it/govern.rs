@@ -1,5 +1,7 @@
 //! Tool calls that agents make themselves: judged before, reported after, by the steps that judge a model's.
 
+mod hooks;
+
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 

@@ -11,7 +11,6 @@ mod embeddings;
 mod explain;
 mod gov;
 mod govern;
-mod hooks;
 mod life;
 mod management;
 mod messages;

@@ -20,7 +20,7 @@ async fn on(overrides: Value, mode: &str) -> Scripted {
 /// An enforced agent on the pipeline that the documentation gives for coding agents.
 async fn coding() -> Scripted {
     let s = Scripted::new(&[]).await;
-    let text = include_str!("../../../../docs/examples/coding-agent.yaml");
+    let text = include_str!("../../../../../docs/examples/coding-agent.yaml");
     let request = crate::client::request(Method::PUT, "/pipelines/coding")
         .header("authorization", format!("Bearer {}", s.admin))
         .header("content-type", "application/yaml");
