@@ -6,6 +6,8 @@ mod approvals;
 mod around;
 mod calls;
 mod client;
+mod coverage;
+mod coverage_routes;
 mod debug;
 mod embeddings;
 mod explain;

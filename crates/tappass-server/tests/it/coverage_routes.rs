@@ -1,0 +1,192 @@
+//! How a text is planted on each route, in each direction.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tappass_testkit::Reply;
+
+use crate::coverage::Direction;
+
+/// A request, and what the provider answers it.
+pub struct Planted {
+    pub body: Value,
+    pub reply: Option<Reply>,
+}
+
+/// A route, and how a sample is planted there; or why it cannot be.
+pub struct Route {
+    pub path: &'static str,
+    pub streams: bool,
+    pub plant: fn(Direction, bool, &str) -> Result<Planted, &'static str>,
+}
+
+pub const ROUTES: &[Route] = &[
+    Route { path: "/v1/chat/completions", streams: true, plant: chat },
+    Route { path: "/v1/messages", streams: true, plant: messages },
+    Route { path: "/v1/messages/count_tokens", streams: false, plant: tokens },
+    Route { path: "/v1/embeddings", streams: false, plant: embeddings },
+    Route { path: "/v1/govern", streams: false, plant: govern },
+    Route { path: "/v1/govern/execution", streams: false, plant: execution },
+    Route { path: "/hooks", streams: false, plant: hooks },
+];
+
+fn chat(direction: Direction, stream: bool, sample: &str) -> Result<Planted, &'static str> {
+    let user = json!({"role": "user", "content": "hello"});
+    let called = |arguments: &str| json!([{"index": 0, "id": "c1", "type": "function", "function": {"name": "note", "arguments": arguments}}]);
+    let mut body = json!({"model": "gpt-4o", "messages": [user], "stream": stream});
+    let mut message = json!({"role": "assistant", "content": "ok"});
+    match direction {
+        Direction::Prompt => body["messages"][0]["content"] = sample.into(),
+        Direction::ToolDefinition => {
+            body["tools"] = json!([{"type": "function", "function": {"name": "note",
+            "description": sample, "parameters": {"type": "object", "properties": {}}}}]);
+        }
+        Direction::ToolResult => {
+            body["messages"] = json!([user, {"role": "assistant", "content": null, "tool_calls": called("{}")},
+                {"role": "tool", "tool_call_id": "c1", "content": sample}]);
+        }
+        Direction::EarlierArgument => {
+            body["messages"] = json!([user, {"role": "assistant", "content": null,
+                "tool_calls": called(&json!({"text": sample}).to_string())},
+                {"role": "tool", "tool_call_id": "c1", "content": "done"}]);
+        }
+        Direction::ToolArgument => message["tool_calls"] = called(&json!({"text": sample}).to_string()),
+        Direction::Answer => message["content"] = sample.into(),
+        Direction::Reasoning => message["reasoning_content"] = sample.into(),
+    }
+    let reason = if message["tool_calls"].is_array() { "tool_calls" } else { "stop" };
+    let usage = json!({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2});
+    let reply = if stream {
+        let chunk = |delta: Value, reason: Value| {
+            json!({"id": "c1", "object": "chat.completion.chunk", "created": 1,
+                "model": "scripted", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+        };
+        Reply::stream(vec![chunk(message, Value::Null), chunk(json!({}), reason.into())], Duration::ZERO)
+    } else {
+        Reply::answer(json!({"id": "c1", "object": "chat.completion", "created": 1, "model": "scripted",
+            "choices": [{"index": 0, "message": message, "finish_reason": reason}], "usage": usage}))
+    };
+    Ok(Planted { body, reply: Some(reply) })
+}
+
+fn messages(direction: Direction, stream: bool, sample: &str) -> Result<Planted, &'static str> {
+    let user = json!({"role": "user", "content": "hello"});
+    let mut body = json!({"model": "claude-x", "max_tokens": 100, "messages": [user], "stream": stream});
+    let mut block = json!({"type": "text", "text": "ok"});
+    match direction {
+        Direction::Prompt => body["messages"][0]["content"] = sample.into(),
+        Direction::ToolDefinition => {
+            body["tools"] = json!([{"name": "note", "description": sample,
+                "input_schema": {"type": "object", "properties": {}}}]);
+        }
+        Direction::ToolResult => {
+            body["messages"] = json!([user,
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "note", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": sample}]}]);
+        }
+        Direction::EarlierArgument => {
+            body["messages"] = json!([user,
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "note", "input": {"text": sample}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "done"}]}]);
+        }
+        Direction::ToolArgument => {
+            block = json!({"type": "tool_use", "id": "t1", "name": "note", "input": {"text": sample}});
+        }
+        Direction::Answer => block["text"] = sample.into(),
+        Direction::Reasoning => block = json!({"type": "thinking", "thinking": sample, "signature": "c2ln"}),
+    }
+    let reply = if stream {
+        Reply::stream(blocks(&block), Duration::ZERO)
+    } else {
+        Reply::message_of(json!([block]))
+    };
+    Ok(Planted { body, reply: Some(reply) })
+}
+
+/// The events of a message of one block.
+fn blocks(block: &Value) -> Vec<Value> {
+    let (begin, delta) = match block["type"].as_str().unwrap_or_default() {
+        "tool_use" => (
+            json!({"type": "tool_use", "id": block["id"], "name": block["name"], "input": {}}),
+            json!({"type": "input_json_delta", "partial_json": block["input"].to_string()}),
+        ),
+        "thinking" => (
+            json!({"type": "thinking", "thinking": "", "signature": ""}),
+            json!({"type": "thinking_delta", "thinking": block["thinking"]}),
+        ),
+        _ => (json!({"type": "text", "text": ""}), json!({"type": "text_delta", "text": block["text"]})),
+    };
+    let reason = if block["type"] == "tool_use" { "tool_use" } else { "end_turn" };
+    vec![
+        json!({"type": "message_start", "message": {"id": "m1", "type": "message", "role": "assistant",
+            "model": "scripted", "content": [], "stop_reason": null, "stop_sequence": null,
+            "usage": {"input_tokens": 1, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": begin}),
+        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": null},
+            "usage": {"output_tokens": 2}}),
+        json!({"type": "message_stop"}),
+    ]
+}
+
+fn tokens(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'static str> {
+    if matches!(direction, Direction::ToolArgument | Direction::Answer | Direction::Reasoning) {
+        return Err("the answer is a number");
+    }
+    let Planted { mut body, .. } = messages(direction, false, sample)?;
+    for key in ["max_tokens", "stream"] {
+        body.as_object_mut().expect("an object").remove(key);
+    }
+    Ok(Planted { body, reply: Some(Reply::answer(json!({"input_tokens": 3}))) })
+}
+
+fn embeddings(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'static str> {
+    match direction {
+        Direction::Prompt => {
+            let body = json!({"model": "text-embedding-3-small", "input": [sample]});
+            Ok(Planted { body, reply: None })
+        }
+        Direction::ToolDefinition
+        | Direction::EarlierArgument
+        | Direction::ToolArgument
+        | Direction::ToolResult => Err("there are no tools in it"),
+        Direction::Answer | Direction::Reasoning => Err("the answer is vectors"),
+    }
+}
+
+fn govern(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'static str> {
+    match direction {
+        Direction::ToolArgument => {
+            let payload = json!({"tool": "note", "args": {"text": sample}});
+            Ok(Planted { body: json!({"type": "TOOL_CALL", "payload": payload}), reply: None })
+        }
+        _ => Err("it asks about a tool call's arguments only"),
+    }
+}
+
+fn execution(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'static str> {
+    match direction {
+        Direction::ToolResult => Ok(Planted { body: json!({"tool": "note", "result": sample}), reply: None }),
+        _ => Err("it reports a tool's result only"),
+    }
+}
+
+/// As Claude Code sends them.
+fn hooks(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'static str> {
+    let tool = |event: &str, input: &str| {
+        json!({"hook_event_name": event, "cwd": "/home/dev/app", "transcript_path": "/home/dev/t.jsonl",
+            "permission_mode": "default", "tool_name": "Note", "tool_use_id": "t1", "tool_input": {"text": input}})
+    };
+    let mut body = match direction {
+        Direction::Prompt => json!({"hook_event_name": "UserPromptSubmit", "cwd": "/home/dev/app",
+            "transcript_path": "/home/dev/t.jsonl", "permission_mode": "default", "prompt": sample}),
+        Direction::ToolArgument => tool("PreToolUse", sample),
+        Direction::ToolResult => tool("PostToolUse", "x"),
+        _ => return Err("a coding agent's hooks do not tell it"),
+    };
+    if direction == Direction::ToolResult {
+        body["tool_response"] = json!({"content": sample});
+    }
+    Ok(Planted { body, reply: None })
+}
