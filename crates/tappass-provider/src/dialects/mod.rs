@@ -63,9 +63,11 @@ pub trait Shape: Send + Sync {
         true
     }
 
-    /// What is asked now: of a conversation, its last message.
+    /// What is asked now: of a conversation, its last message; what the system adds to it is not what is asked.
     fn asked<'a>(&self, body: &'a Value) -> &'a Value {
-        body["messages"].as_array().and_then(|messages| messages.last()).unwrap_or(&Value::Null)
+        let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let said = messages.iter().rev().find(|message| message["role"] != "system");
+        said.or(messages.last()).unwrap_or(&Value::Null)
     }
 
     /// What a request tells of the conversation before it.

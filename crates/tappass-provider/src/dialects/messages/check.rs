@@ -103,7 +103,14 @@ fn message(at: &str, value: &Value, unknown: &mut Option<String>) -> Result<(), 
     };
     match message.get("role").and_then(Value::as_str) {
         Some("user" | "assistant") => {}
-        _ => return wrong(format!("{at}.role"), "user or assistant (a system prompt goes into `system`)"),
+        // Instructions in the middle of a conversation, as newer models take them.
+        Some("system") => {
+            let blocks = message.get("content").and_then(Value::as_array).into_iter().flatten();
+            if blocks.into_iter().any(|block| block["type"] != "text") {
+                unknown.get_or_insert(format!("{at}.content"));
+            }
+        }
+        _ => return wrong(format!("{at}.role"), "user, assistant or system"),
     }
     match message.get("content") {
         Some(Value::String(_)) => Ok(()),
@@ -180,7 +187,7 @@ mod tests {
             (json!({"model": "m", "messages": []}), "messages"),
             (json!({"model": "m", "messages": [{"role": "user", "content": "x"}]}), "max_tokens"),
             (message(json!("hi")), "messages[0]"),
-            (message(json!({"role": "system", "content": "x"})), "messages[0].role"),
+            (message(json!({"role": "tool", "content": "x"})), "messages[0].role"),
             (message(json!({"role": "user"})), "messages[0].content"),
             (with(&json!(["x"])), "messages[0].content[0]"),
             (with(&json!([{"text": "x"}])), "messages[0].content[0].type"),

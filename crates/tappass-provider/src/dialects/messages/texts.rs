@@ -27,7 +27,11 @@ pub fn request(body: &Value) -> Vec<Segment> {
 
 fn message(walk: &mut Walk, message: &Value) {
     let Some(object) = message.as_object() else { return walk.value("", message, Origin::Parameter) };
-    let author = if message["role"] == "assistant" { Origin::Assistant } else { Origin::User };
+    let author = match message["role"].as_str() {
+        Some("assistant") => Origin::Assistant,
+        Some("system") => Origin::System,
+        _ => Origin::User,
+    };
     walk.members(
         object,
         |walk, key, value| match (key, value) {
@@ -153,7 +157,8 @@ mod tests {
             {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"},
                 {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": {"b": "c"}}}]},
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "r"}]},
-                {"type": "tool_result", "tool_use_id": "t2", "content": "s"}]}],
+                {"type": "tool_result", "tool_use_id": "t2", "content": "s"}]},
+            {"role": "system", "content": "and brief"}],
             "tools": [{"name": "f", "description": "finds", "input_schema": {"type": "object",
                 "properties": {"who": {"description": "whom"}}}}],
             "metadata": {"user_id": "u"}, "stop_sequences": ["END"]});
@@ -178,6 +183,7 @@ mod tests {
             (ToolResult, "/messages/2/content/0/content/0/text", "r"),
             (Parameter, "/messages/2/content/1/tool_use_id", "t2"),
             (ToolResult, "/messages/2/content/1/content", "s"),
+            (System, "/messages/3/content", "and brief"),
             (ToolDefinition, "/tools/0/name", "f"),
             (ToolDefinition, "/tools/0/description", "finds"),
             (ToolDefinition, "/tools/0/input_schema/properties/~@0#", "who"),

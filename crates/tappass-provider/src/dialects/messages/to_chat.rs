@@ -59,6 +59,9 @@ fn conversation(body: &Value) -> Result<Vec<Value>, String> {
         let assistant = message["role"] == "assistant";
         match &message["content"] {
             Value::Array(blocks) if assistant => messages.push(answer(blocks)?),
+            Value::Array(blocks) if message["role"] == "system" => {
+                messages.push(json!({"role": "system", "content": content(blocks)?}));
+            }
             Value::Array(blocks) => said(blocks, &mut messages)?,
             text => messages.push(json!({"role": message["role"], "content": text})),
         }
@@ -184,6 +187,7 @@ mod tests {
                 {"role": "user", "content": [
                     {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "one"}]},
                     {"type": "text", "text": "and?"}]},
+                {"role": "system", "content": [{"type": "text", "text": "be brief"}]},
                 {"role": "assistant", "content": "well"}],
             "tools": [{"name": "f", "description": "does f", "input_schema": {"type": "object"}}]});
         assert_eq!(
@@ -197,6 +201,7 @@ mod tests {
                         {"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]},
                     {"role": "tool", "tool_call_id": "t1", "content": "one"},
                     {"role": "user", "content": "and?"},
+                    {"role": "system", "content": "be brief"},
                     {"role": "assistant", "content": "well"}],
                 "max_completion_tokens": 50, "temperature": 0.5, "top_p": 0.9, "stop": ["END"], "stream": true,
                 "user": "u1", "tool_choice": "required", "parallel_tool_calls": false,

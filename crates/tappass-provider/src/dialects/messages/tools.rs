@@ -10,7 +10,10 @@ pub fn history(body: &Value) -> History {
     let mut history = History::default();
     for (index, message) in body["messages"].as_array().into_iter().flatten().enumerate() {
         let blocks = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
-        history.answered = blocks.iter().any(|block| block["type"] == "tool_result");
+        // What the system says after it does not take an answer back.
+        if message["role"] != "system" {
+            history.answered = blocks.iter().any(|block| block["type"] == "tool_result");
+        }
         if message["role"] == "user"
             && (message["content"].is_string() || blocks.iter().any(|block| block["type"] != "tool_result"))
         {
