@@ -4,7 +4,7 @@ use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tappass_model::{Denial, Dialect, clock::rfc3339};
+use tappass_model::{Action, Denial, Dialect, clock::rfc3339};
 use tappass_pipeline::{Approvals, Blocked, Halt};
 use uuid::Uuid;
 
@@ -144,6 +144,14 @@ async fn waits(app: &App, org_id: Uuid, blocked: &Blocked) -> Option<Waits> {
         fingerprint: found.as_ref().map(|a| a.fingerprint.clone()),
         matched_rule: found.map(|a| a.rule),
     })
+}
+
+/// The step whose masks have changed what was asked about, where some have.
+pub fn masking(open: &Open) -> Option<&'static str> {
+    let call = open.call.exchange.request.dialect == Dialect::ToolCall && !modified_payload(open).is_null();
+    let text = || ["result", "error", "prompt"].iter().any(|key| !modified(open, key).is_null());
+    let row = || open.call.trace.rows.iter().rev().find(|row| row.action == Action::Redact);
+    (call || text()).then(|| row().map_or("scan_output", |row| row.step))
 }
 
 /// The payload as it was asked about, with other arguments, where masks have changed them.

@@ -15,6 +15,9 @@ pub enum Ruling {
     Replace(Value),
 }
 
+/// Why something is refused that only had to be masked.
+pub const UNMASKED: &str =
+    "it holds what must be masked, and this hook cannot change it: take it out, and try again";
 const MASKED: &str = "TapPass masked what must not leave in the arguments.";
 
 /// The JSON that an agent's hook prints for a ruling. An agent that cannot replace what is to be replaced is denied it.
@@ -47,7 +50,7 @@ fn claude(event: &Event, ruling: &Ruling) -> Value {
             "permissionDecisionReason": MASKED, "updatedInput": args,
         })),
         (What::Prompt(_), Ruling::Deny(why)) => json!({"decision": "block", "reason": why}),
-        (What::Prompt(_), Ruling::Replace(_)) => json!({"decision": "block", "reason": unmasked()}),
+        (What::Prompt(_), Ruling::Replace(_)) => json!({"decision": "block", "reason": UNMASKED}),
         (What::Result { result, .. }, Ruling::Deny(why)) => {
             let mut said = json!({"decision": "block", "reason": why});
             if !codex {
@@ -98,19 +101,16 @@ fn why_not(event: &Event, ruling: &Ruling) -> Option<String> {
     match ruling {
         Ruling::Allow(_) => None,
         Ruling::Deny(why) => Some(why.clone()),
-        Ruling::Replace(_) if event.name == "preToolUse" => None,
-        Ruling::Replace(_) => Some(unmasked()),
+        Ruling::Replace(_) if event.replaceable() => None,
+        Ruling::Replace(_) => Some(UNMASKED.to_owned()),
     }
-}
-
-fn unmasked() -> String {
-    "it holds what must be masked, and this hook cannot change it: take it out, and try again".to_owned()
 }
 
 /// A result of the same form in which no text is left: an agent drops what is not in its tool's own form.
 fn withheld(result: &Value, why: &str) -> Value {
     match result {
-        Value::String(_) => json!(format!("[withheld by TapPass: {why}]")),
+        Value::String(text) if text.is_empty() => json!(""),
+        Value::String(_) => json!(format!("[withheld] {why}")),
         Value::Array(items) => items.iter().map(|item| withheld(item, why)).collect(),
         Value::Object(members) => {
             // Names that say what kind of part it is belong to the form.
@@ -223,11 +223,16 @@ mod tests {
     #[test]
     fn a_result_that_is_withheld_keeps_its_form() {
         let body = json!({"hook_event_name": "PostToolUse", "tool_name": "Bash",
-            "tool_response": {"stdout": "secret", "lines": 3, "parts": [{"type": "text", "text": "secret"}], "ok": true}});
+            "tool_response": {"stdout": "secret", "lines": 3, "parts": [{"type": "text", "text": "secret"}], "ok": true, "stderr": ""}});
         let said = answer(&event(CodingAgent::ClaudeCode, &body), &deny());
         let output = &said["hookSpecificOutput"]["updatedToolOutput"];
         assert_eq!((&said["decision"], &output["parts"][0]["type"]), (&json!("block"), &json!("text")));
-        assert!(!said.to_string().contains("secret") && output["stdout"].is_string() && output["lines"] == 0);
+        assert!(
+            !said.to_string().contains("secret")
+                && output["stdout"] == "[withheld] no"
+                && output["lines"] == 0
+        );
+        assert_eq!(output["stderr"], "");
         let said = answer(&event(CodingAgent::Codex, &body), &deny());
         assert_eq!(
             said,

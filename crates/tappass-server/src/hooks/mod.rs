@@ -110,6 +110,17 @@ impl Event {
         matches!(self.what, What::Prompt(_) | What::Call(_) | What::Read(..))
     }
 
+    /// Whether an answer can put something else in the place of what it tells of.
+    #[must_use]
+    pub fn replaceable(&self) -> bool {
+        match (&self.what, self.agent) {
+            (What::Call(_), CodingAgent::ClaudeCode | CodingAgent::Codex) => true,
+            (What::Call(_), CodingAgent::Cursor) => self.name == "preToolUse",
+            (What::Result { .. }, agent) => matches!(agent, CodingAgent::ClaudeCode | CodingAgent::Codex),
+            _ => false,
+        }
+    }
+
     /// Whether it is the [`CANARY`] and nothing else.
     #[must_use]
     pub fn is_canary(&self) -> bool {

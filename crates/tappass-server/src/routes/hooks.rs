@@ -19,7 +19,7 @@ use crate::{
         Open,
         conclude::sha256,
         identify::{identify, name},
-        verdict::Decision,
+        verdict::{Decision, masking},
     },
     error::ApiError,
     hooks::{self, CANARY_SAYS, CodingAgent, Event, Ruling, ToolUse, What},
@@ -135,7 +135,8 @@ async fn judged(
         open.about.insert("canary".into(), true.into());
         Err(canary(open))
     } else {
-        judge(open, dialect).await
+        let judged = judge(open, dialect).await;
+        judged.and_then(|()| unmasked(open, event))
     };
     let mut denied = false;
     let response = call.verdict(halt, |open, decision| {
@@ -147,12 +148,22 @@ async fn judged(
     Ok((response, denied))
 }
 
+/// What could only go on masked, and cannot be changed at this hook, is refused, and recorded as that.
+fn unmasked(open: &mut Open, event: &Event) -> Result<(), Halt> {
+    let step = masking(open).filter(|_| event.asks() && !event.replaceable());
+    step.map_or(Ok(()), |step| Err(refused(open, step, hooks::answer::UNMASKED.to_owned())))
+}
+
+fn refused(open: &mut Open, step: &'static str, reason: String) -> Halt {
+    let blocked = Blocked { step, reason, denial: Denial::Policy };
+    open.call.trace.blocked = Some(blocked.clone());
+    Halt::Blocked(blocked)
+}
+
 /// Refused whatever the agent's mode, so that a refusal proves that the hook is there and is heard.
 fn canary(open: &mut Open) -> Halt {
     let reason = format!("{CANARY_SAYS}: this agent's hooks reach the gateway, and it refuses");
-    let blocked = Blocked { step: "hook_canary", reason, denial: Denial::Policy };
-    open.call.trace.blocked = Some(blocked.clone());
-    Halt::Blocked(blocked)
+    refused(open, "hook_canary", reason)
 }
 
 fn ruling(open: &Open, decision: &Decision) -> Ruling {

@@ -210,9 +210,15 @@ async fn a_prompt_goes_through_the_before_steps() {
         );
     }
     // What could only be masked must not pass as it is: no agent lets a hook change a prompt.
-    let masked = on(json!({"detect_pii": {"on_detection": "redact"}}), "enforce").await;
+    let masked = json!({"detect_pii": {"on_detection": "redact"}, "pii_tokenize": {"enabled": false}});
+    let masked = on(masked, "enforce").await;
     let event = claude("UserPromptSubmit", json!({"prompt": "write to jan.peeters@acme.eu"}));
     assert!(why(&told(&masked, event).await).contains("masked"));
+    let newest = &log(&masked, 1).await[0];
+    assert_eq!(
+        (&newest["event_type"], &newest["blocked_by"]),
+        (&json!("llm_call_blocked"), &json!("detect_pii"))
+    );
 }
 
 #[tokio::test]
@@ -247,6 +253,11 @@ async fn masked_arguments_replace_those_that_were_to_run() {
     );
     let shell = cursor("beforeShellExecution", json!({"command": "echo jan.peeters@acme.eu", "cwd": "/"}));
     assert!(why(&told(&s, shell).await).contains("masked"));
+    let newest = &log(&s, 1).await[0];
+    assert_eq!(
+        (&newest["event_type"], &newest["blocked_by"]),
+        (&json!("tool_call_blocked"), &json!("scan_output"))
+    );
 }
 
 #[tokio::test]
