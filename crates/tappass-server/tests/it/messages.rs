@@ -32,7 +32,7 @@ async fn say(s: &Scripted, more: &Value) -> Answer {
 #[tokio::test]
 async fn what_the_client_sent_is_what_the_provider_gets() {
     let s = Scripted::new(&[]).await;
-    let sent = r#"{"model":"claude-x","max_tokens":50,"system":[{"type":"text","text":"kind","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":[{"type":"text","text":"é"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}]},{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"c2ln"},{"type":"tool_use","id":"t","name":"z","input":{"zulu":0.30000000000000004,"alpha":[null]}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"x"}]}],"tools":[{"name":"z","input_schema":{"type":"object","properties":{"zulu":{},"alpha":{}}}}],"thinking":{"type":"enabled","budget_tokens":1024},"top_k":3,"field_of_tomorrow":{"b":1,"a":[null,true]},"metadata":{"session_id":"matter-7"}}"#;
+    let sent = r#"{"model":"claude-x","max_tokens":50,"system":[{"type":"text","text":"kind","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":[{"type":"text","text":"é"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}]},{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"c2ln"},{"type":"tool_use","id":"t","name":"z","input":{"zulu":0.30000000000000004,"alpha":[null]}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"x"}]},{"role":"system","content":"be brief"}],"tools":[{"name":"z","input_schema":{"type":"object","properties":{"zulu":{},"alpha":{}}}}],"thinking":{"type":"enabled","budget_tokens":1024},"top_k":3,"field_of_tomorrow":{"b":1,"a":[null,true]},"metadata":{"session_id":"matter-7"}}"#;
     let request = request(Method::POST, "/v1/messages?beta=true")
         .header("x-api-key", &s.key)
         .header("authorization", format!("Bearer {}", s.key))
@@ -217,7 +217,7 @@ async fn bad_input_is_told_what_is_wrong_and_nothing_is_forwarded() {
     for (more, says) in [
         (json!({"max_tokens": 0}), "max_tokens"),
         (json!({"messages": []}), "messages"),
-        (json!({"messages": [{"role": "system", "content": "x"}]}), "role"),
+        (json!({"messages": [{"role": "tool", "content": "x"}]}), "role"),
         (json!({"model": "a b"}), "model"),
     ] {
         let answer = say(&s, &more).await;
