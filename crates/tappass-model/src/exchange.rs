@@ -25,19 +25,20 @@ pub enum Dialect {
     ToolCall,
     /// `POST /v1/govern/execution`: what such a call came to.
     ToolResult,
-    /// `POST /hooks`: what a person says to a coding agent.
+    /// `POST /hooks`: what a person says to a coding agent. Keep it the last: [`Dialect::ALL`] counts by it.
     Prompt,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; Self::Prompt as usize + 1] = [
         Self::OpenAiChat,
         Self::OpenAiEmbeddings,
         Self::AnthropicMessages,
         Self::AnthropicTokens,
         Self::ToolCall,
         Self::ToolResult,
+        Self::Prompt,
     ];
 }
 
