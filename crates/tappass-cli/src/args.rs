@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, detect, down, gov, hooks, login, logs, run, status, up,
+    agents, approvals, audit, chat, completions, detect, down, gov, hooks, login, logs, mcp, run, status, up,
 };
 
 /// The gateway that every call of a company's AI agents passes through.
@@ -34,6 +34,9 @@ pub enum Command {
     /// The human in the loop: what waits for a person, and the decision
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    /// MCP servers that agents reach through the gateway
+    #[command(subcommand)]
+    Mcp(mcp::Mcp),
     /// Verify, export and seal the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -63,7 +66,7 @@ pub enum Command {
 /// Who uses which commands: the headings of the help. A test keeps it complete.
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Run the gateway", &["up", "down", "agents"]),
-    ("Govern", &["gov", "approvals"]),
+    ("Govern", &["gov", "approvals", "mcp"]),
     ("Audit", &["audit"]),
     ("Build", &["chat", "run", "hooks", "detect", "completions"]),
     ("Everyone", &["status", "logs", "signup", "login", "logout"]),

@@ -251,6 +251,14 @@ impl ServerSecrets {
         crate::Sealer::new(&derive(&self.vault_key, b"tappass: approvals, v1"))
     }
 
+    /// Seals what belongs to MCP servers: their credentials, what they say of their tools, their sessions' ids.
+    ///
+    /// # Errors
+    /// [`SealError`](crate::SealError) when the key is not taken.
+    pub fn mcp_sealer(&self) -> Result<crate::Sealer, crate::SealError> {
+        crate::Sealer::new(&derive(&self.vault_key, b"tappass: mcp, v1"))
+    }
+
     /// Why these secrets are not fit for a public address, one sentence each, without the values. Empty: they are.
     #[must_use]
     pub fn weaknesses(&self) -> Vec<String> {

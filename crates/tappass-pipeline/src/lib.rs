@@ -44,5 +44,6 @@ pub use plan::{Plan, PlanError, plan};
 pub use remember::{SESSION_LIFE, SESSION_RISK, session_key};
 pub use runner::{Call, Halt, Services};
 pub use step::{Category, Common, Meta, OnError, Phase};
+pub use steps::definitions;
 pub use stream::StreamGuard;
 pub use trace::{Blocked, PolicyRow, Reason, Trace, TraceRow, WouldBlock};

@@ -101,7 +101,7 @@ pub mod session_escalation;
 #[path = "steps/after/verify_artifacts.rs"]
 pub mod verify_artifacts;
 
-pub(crate) mod definitions;
+pub mod definitions;
 mod loops;
 mod scored;
 pub(crate) mod shared;

@@ -24,6 +24,8 @@ use crate::{
     allowlists::Allowlists,
     approvals::People,
     config::{Config, Storage},
+    egress::{Egress, Rules},
+    mcp::Mcp,
     metrics::Metrics,
     middleware::{AnonymousLimit, Replays},
     pipelines::Pipelines,
@@ -62,6 +64,8 @@ pub struct Parts {
     pub allowlists: Allowlists,
     /// Who decides what waits for a person.
     pub people: Arc<People>,
+    /// The way to MCP servers.
+    pub mcp: Mcp,
     /// What the steps of a call may use.
     pub services: Arc<Services>,
     /// What replicas share.
@@ -161,6 +165,9 @@ impl App {
         let shared: Arc<dyn SharedState> = Arc::new(MemoryState::new(clock.clone(), ids.clone()));
         let sealer = secrets.approvals_sealer().context("the vault key is not taken")?;
         let people = Arc::new(People::new(store.clone(), sealer, clock.clone(), ids.clone()));
+        let sealer = secrets.mcp_sealer().context("the vault key is not taken")?;
+        let rules = Rules::parse(&config.egress_allow).map_err(anyhow::Error::msg)?;
+        let mcp = Mcp::new(store.clone(), sealer, Egress::new(rules));
         let services = Arc::new(Services {
             state: shared.clone(),
             providers: providers.clone(),
@@ -186,6 +193,7 @@ impl App {
             policies,
             allowlists,
             people,
+            mcp,
             services,
             shared,
             metrics: Metrics::new(),

@@ -11,6 +11,7 @@ pub mod db;
 pub mod debug;
 pub mod error;
 pub mod keys;
+pub mod mcp;
 pub mod migrate;
 pub mod orgs;
 pub mod page;
@@ -29,6 +30,7 @@ pub use db::{Db, StoreConfig, Tx};
 pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;
 pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
+pub use mcp::{McpDefinition, McpServer, McpServers, McpSettings, McpTool};
 pub use orgs::{Org, Orgs};
 pub use page::{Page, PageRequest};
 pub use pipelines::{PipelineVersion, Pipelines};
@@ -119,6 +121,12 @@ impl Store {
     #[must_use]
     pub fn approvals(&self) -> Approvals<'_> {
         Approvals(&self.db)
+    }
+
+    /// MCP servers, and what is known of their tools.
+    #[must_use]
+    pub fn mcp_servers(&self) -> McpServers<'_> {
+        McpServers(&self.db)
     }
 
     /// What organisations have set as one document.

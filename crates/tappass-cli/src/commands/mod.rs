@@ -11,6 +11,7 @@ pub mod gov;
 pub mod hooks;
 pub mod login;
 pub mod logs;
+pub mod mcp;
 pub mod run;
 pub mod status;
 pub mod up;
@@ -45,6 +46,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Logout => Box::pin(login::logout(server, out)).await,
         Command::Agents(agents) => Box::pin(agents.run(&connect(server, out)?, out)).await,
         Command::Approvals(approvals) => Box::pin(approvals.run(&connect(server, out)?, out)).await,
+        Command::Mcp(mcp) => Box::pin(mcp.run(&connect(server, out)?, out)).await,
         Command::Gov(gov) => Box::pin(gov.run(server, out)).await,
         Command::Logs(logs) => Box::pin(logs.run(&connect(server, out)?, out)).await,
         Command::Audit(audit) => Box::pin(audit.run(server, out)).await,

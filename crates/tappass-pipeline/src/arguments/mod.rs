@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tappass_model::{ToolCall, json::parse_strict};
 
 pub use known::{Kind, Kinds, recipients};
-pub use net::Network;
+pub use net::{Network, is_internal};
 pub use path::{Zones, climbs, inside};
 pub use rule::{JsonType, Rule, Rules};
 pub use url::{UrlPolicy, looks_like_url};

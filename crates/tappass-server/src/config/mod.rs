@@ -62,6 +62,9 @@ pub struct Config {
     pub base_url: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Hosts (`mcp.corp.example`, `*.corp.example`) and networks (`10.1.0.0/16`) that addresses which people set in the
+    /// gateway, of MCP servers for instance, may lead to although they are internal; also without TLS.
+    pub egress_allow: Vec<String>,
     /// Bounds on what one caller, or all of them, can take up.
     pub limits: Limits,
 }
@@ -98,6 +101,7 @@ impl Default for Config {
             database_url: None,
             base_url: None,
             trusted_proxies: Vec::new(),
+            egress_allow: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -174,6 +178,7 @@ impl Config {
         if self.storage.is_remote() && !["postgres://", "postgresql://"].iter().any(|p| url.starts_with(p)) {
             return Err(("database_url", "not a PostgreSQL address: it begins with postgres://".to_owned()));
         }
+        crate::egress::Rules::parse(&self.egress_allow).map_err(|message| ("egress_allow", message))?;
         match self.base_url.as_deref() {
             Some(base) if !base.starts_with("https://") && !base.starts_with("http://") => {
                 Err(("base_url", format!("{base:?} is not an address: it begins with https:// or http://")))

@@ -15,6 +15,7 @@ mod gov;
 mod govern;
 mod life;
 mod management;
+mod mcp_servers;
 mod messages;
 mod policies;
 mod scenarios;

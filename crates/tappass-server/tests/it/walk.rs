@@ -26,6 +26,8 @@ fn fill(route: &Route, things: &Things) -> String {
         .replace("{event}", if route.path.ends_with("/explain") { &things.call_id } else { &things.event_id })
         .replace("{entry}", &things.entry_id)
         .replace("{session}", &things.session_id)
+        .replace("{server}", &things.mcp_server)
+        .replace("{hash}", &things.definition)
         .replace("{approval}", if decided { &things.approved_id } else { &things.approval_id })
 }
 
@@ -48,6 +50,10 @@ fn example(route: &Route, email: &str) -> Value {
         "/admin/approvals/{approval}/decide" => json!({"decision": "approve"}),
         "/allowlist" if route.method == Method::PUT => json!({"items": []}),
         "/allowlist" if route.method == Method::POST => json!({"text": fresh}),
+        "/admin/mcp/servers" if route.method == Method::POST => {
+            json!({"name": format!("walked-{fresh}"), "url": "https://mcp.example.com/mcp"})
+        }
+        "/admin/mcp/servers/{server}" if route.method == Method::PATCH => json!({"description": "changed"}),
         "/chat/completions" => {
             json!({"model": "builtin/echo", "messages": [{"role": "user", "content": "Hello"}]})
         }
@@ -172,6 +178,8 @@ async fn a_foreign_id_is_as_good_as_none() {
         approval_id: id.clone(),
         approved_id: id.clone(),
         session_id: id.clone(),
+        mcp_server: id.clone(),
+        definition: id.clone(),
         entry_id: id,
         ..foreign.clone()
     };
@@ -240,10 +248,17 @@ async fn lists_and_exports_hold_ones_own_only() {
         "/admin/status",
         "/admin/approvals",
         "/sessions",
+        "/admin/mcp/servers",
     ] {
         let answer = read(uri).await;
         assert_eq!(answer.status, 200, "{uri}");
-        for secret in [&foreign.agent_id, &foreign.agent_uuid, &foreign.pipeline, &world.ours.org_id] {
+        for secret in [
+            &foreign.agent_id,
+            &foreign.agent_uuid,
+            &foreign.pipeline,
+            &foreign.mcp_server,
+            &world.ours.org_id,
+        ] {
             assert!(!answer.text.contains(secret.as_str()), "{uri} shows {secret}");
         }
     }

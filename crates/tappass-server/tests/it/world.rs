@@ -39,6 +39,9 @@ pub struct Things {
     pub call_id: String,
     pub entry_id: String,
     pub session_id: String,
+    /// An MCP server, with a definition of a tool that waits for an admin.
+    pub mcp_server: String,
+    pub definition: String,
     /// Waits for somebody.
     pub approval_id: String,
     /// Can be used.
@@ -47,7 +50,10 @@ pub struct Things {
 
 pub async fn app() -> App {
     let limits = Limits { anonymous_per_minute: 1_000_000, ..Limits::default() };
-    Box::pin(App::open(setup(Config { limits, ..config() }))).await.expect("opens").0
+    Box::pin(App::open(setup(Config { limits, egress_allow: vec!["127.0.0.1".to_owned()], ..config() })))
+        .await
+        .expect("opens")
+        .0
 }
 
 impl World {
@@ -112,6 +118,7 @@ impl Org {
         let call = ask(gateway, &key, Method::POST, "/chat/completions", hello).await.json();
         let asked = self.questions(gateway, &agent_id, &key).await;
         let session = ask(gateway, &key, Method::POST, "/sessions", json!({})).await.json();
+        let mcp = self.mcp(gateway).await;
         let entry = json!({"text": agent_id});
         let entry = ask(gateway, &self.admin, Method::POST, "/allowlist", entry).await.json();
         Things {
@@ -124,9 +131,27 @@ impl Org {
             call_id: text(&call["tappass"]["task_id"]),
             entry_id: text(&entry["id"]),
             session_id: text(&session["id"]),
+            mcp_server: mcp.0,
+            definition: mcp.1,
             approval_id: asked.0,
             approved_id: asked.1,
         }
+    }
+
+    /// An MCP server, and a definition of its tool that has changed.
+    async fn mcp(&self, gateway: &Gateway) -> (String, String) {
+        let name = format!("mcp-{}", gateway.app().ids.uuid().simple());
+        let new = json!({"name": name, "url": "http://127.0.0.1:9/mcp"});
+        let made = ask(gateway, &self.admin, Method::POST, "/admin/mcp/servers", new).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let app = gateway.app();
+        let org: Uuid = self.org_id.parse().expect("a UUID");
+        let server = app.store.mcp_servers().get(org, &name).await.expect("an answer").expect("it");
+        for definition in [json!({"name": "read"}), json!({"name": "read", "description": name})] {
+            app.mcp.pin(&server, &[("read", &definition)], app.clock.now()).await.expect("pinned");
+        }
+        let tools = app.store.mcp_servers().tools(org, &name).await.expect("an answer");
+        (name, tools[0].changed.clone().expect("waits").hash)
     }
 
     /// Has the agent ask for two approvals, and gives it one of them: what waits, and what can be used.

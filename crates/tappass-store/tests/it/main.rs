@@ -5,6 +5,7 @@ mod agents;
 mod approvals;
 mod connect;
 mod debug;
+mod mcp;
 mod people;
 mod pipelines;
 mod policies;
