@@ -27,6 +27,24 @@ pub enum Dialect {
     ToolResult,
     /// `POST /hooks`: what a person says to a coding agent. Keep it the last: [`Dialect::ALL`] counts by it.
     Prompt,
+    /// What an agent asks of an MCP server, through `/mcp/{server}`.
+    McpCall,
+    /// Any other message between an agent and an MCP server.
+    McpMessage,
+}
+
+impl Dialect {
+    /// Whether it is a tool call that an agent makes without a model's answer.
+    #[must_use]
+    pub const fn is_tool_call(self) -> bool {
+        matches!(self, Self::ToolCall | Self::McpCall)
+    }
+
+    /// Whether it is what a tool returned, or another message that is there already and goes to no model.
+    #[must_use]
+    pub const fn is_report(self) -> bool {
+        matches!(self, Self::ToolResult | Self::McpMessage)
+    }
 }
 
 impl Dialect {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tappass_model::{Classification, Dialect, Exchange};
+use tappass_model::{Classification, Exchange};
 use tappass_store::{Approval, Asked};
 use uuid::Uuid;
 
@@ -156,8 +156,19 @@ pub fn of_request(call: &Call) -> String {
 pub fn of_tool_call(call: &Call, tool: &str, arguments: &Value) -> String {
     let mut what = json!({"tool": tool, "arguments": arguments});
     let x = &call.exchange;
-    if x.request.dialect == Dialect::ToolCall && !x.request.body["payload"]["server"].is_null() {
+    if x.request.dialect.is_tool_call() && !x.request.body["payload"]["server"].is_null() {
         what["server"] = x.request.body["payload"]["server"].clone();
+    }
+    // What else goes along with it; protocols put there, under `_meta`, what differs from call to call.
+    if let Some(beside) = x.request.body["beside"].as_object().filter(|_| x.request.dialect.is_tool_call()) {
+        let beside: serde_json::Map<String, Value> = beside
+            .iter()
+            .filter(|(key, _)| *key != "_meta")
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if !beside.is_empty() {
+            what["beside"] = Value::Object(beside);
+        }
     }
     bound(call, &what)
 }

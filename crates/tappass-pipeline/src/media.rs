@@ -63,6 +63,8 @@ pub fn media(body: &Value) -> Vec<Medium<'_>> {
     walk(&body["messages"], &mut found);
     // Some models embed pictures too.
     walk(&body["input"], &mut found);
+    // What MCP servers and their clients say.
+    walk(&body["said"], &mut found);
     found
 }
 
@@ -90,6 +92,9 @@ fn walk<'a>(value: &'a Value, found: &mut Vec<Medium<'a>>) {
                     "file_id" if object.get("type").is_some_and(|kind| kind == "container_upload") => {
                         found.push(Medium { kind: Kind::File, stated: String::new(), source: Source::Id });
                     }
+                    "data" | "blob" if object.get("mimeType").is_some_and(Value::is_string) => {
+                        found.extend(from_mcp(object, value));
+                    }
                     _ => walk(value, found),
                 }
             }
@@ -98,6 +103,17 @@ fn walk<'a>(value: &'a Value, found: &mut Vec<Medium<'a>>) {
         Value::String(text) if is_base64_url(text) => found.push(from_url(text, Kind::File)),
         _ => {}
     }
+}
+
+/// A content block of the Model Context Protocol, or the contents of a resource, with its bytes in base64.
+fn from_mcp<'a>(block: &Map<String, Value>, payload: &'a Value) -> Option<Medium<'a>> {
+    let stated = block.get("mimeType")?.as_str()?.trim().to_ascii_lowercase();
+    let kind = match stated.split('/').next() {
+        Some("image") => Kind::Image,
+        Some("audio") => Kind::Audio,
+        _ => Kind::File,
+    };
+    Some(Medium { kind, stated, source: Source::Inline(payload.as_str()?) })
 }
 
 /// The source of a content block of the messages dialect: base64, an address, the id of a file, or text.

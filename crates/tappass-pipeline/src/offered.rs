@@ -1,9 +1,12 @@
 //! The tools that a request offers: as they came, and without those that steps take away.
 
+use std::time::Duration;
+
 use serde_json::Value;
+use tappass_model::Action;
 use tappass_provider::dialects;
 
-use crate::runner::Call;
+use crate::{runner::Call, trace::PolicyRow};
 
 impl Call {
     /// The definitions of the tools that leave with the request, each with its name, as they came: before any mask.
@@ -16,6 +19,30 @@ impl Call {
                 kept.iter().map(|(name, tool)| (name.as_str(), tool)).filter(|(n, _)| leaves(n)).collect()
             }
             None => dialects::definitions(&request.body).collect(),
+        }
+    }
+
+    /// A rule of the gateway itself takes tools out of an offer, before any step has seen it: as far as the mode lets it.
+    pub fn withhold(&mut self, rule: &'static str, reason: String, tools: &dyn Fn(&str) -> bool) {
+        let action = self.effective(Action::Redact);
+        let took = Duration::ZERO;
+        self.trace.policies.push(PolicyRow {
+            policy: rule,
+            action,
+            verdict: Action::Redact,
+            failed: false,
+            reason,
+            took,
+        });
+        if action != Action::Redact {
+            return;
+        }
+        let (shape, request) = (self.shape(), &mut self.exchange.request);
+        let mut body = request.body.take();
+        shape.remove_tools(&mut body, tools);
+        // A body without some of its tools reads as it did with them.
+        if let Ok(read) = shape.read_request(body, request.bytes) {
+            *request = read;
         }
     }
 

@@ -218,6 +218,11 @@ pub trait Waiting: Send + Sync {
         None
     }
 
+    /// As [`Pure::without_model`].
+    fn without_model(&self, _dialect: Dialect) -> bool {
+        false
+    }
+
     /// Whether a step of the `before` phase also decides about the tool calls of the answer.
     fn judges_answers(&self) -> bool {
         false
@@ -258,6 +263,15 @@ pub enum Runnable {
 }
 
 impl Runnable {
+    /// Whether it judges a tool call, or its result, that comes without a model's call.
+    #[must_use]
+    pub fn without_model(&self, dialect: Dialect) -> bool {
+        match self {
+            Self::Pure(step) => step.without_model(dialect),
+            Self::Waiting(step) => step.without_model(dialect),
+        }
+    }
+
     /// What the step has against a tool call.
     #[must_use]
     pub fn objects(&self, exchange: &Exchange, call: &ToolCall) -> Option<Objection> {

@@ -104,6 +104,6 @@ pub mod verify_artifacts;
 pub mod definitions;
 mod loops;
 mod scored;
-pub(crate) mod shared;
+pub mod shared;
 
 pub(crate) use shared::is_json;

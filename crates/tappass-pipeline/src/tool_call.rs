@@ -1,15 +1,14 @@
 //! What agents do and hear beside their models' answers: tool calls of their own, results, prompts. Judged by the steps that
 //! judge a model's call, without one.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tappass_model::{Action, Answer, Denial};
 
 use crate::{
     runner::{Call, Halt},
-    step::Runnable,
-    trace::Blocked,
+    trace::{Blocked, PolicyRow},
 };
 
 impl Call {
@@ -52,6 +51,42 @@ impl Call {
         Ok(())
     }
 
+    /// Judges a message that passes between an agent and a server: all of its texts stand in the request, and masks there
+    /// too.
+    ///
+    /// # Errors
+    /// [`Halt::Blocked`] when it may not go on.
+    pub async fn judge_message(&mut self) -> Result<(), Halt> {
+        self.judge_tool_result().await
+    }
+
+    /// A rule of the gateway itself refuses the call: as a hit of a step would, and where `always` in every mode.
+    ///
+    /// # Errors
+    /// [`Halt::Blocked`] where that acts.
+    pub fn refuse_by(
+        &mut self,
+        rule: &'static str,
+        reason: String,
+        denial: Denial,
+        always: bool,
+    ) -> Result<(), Halt> {
+        let action = if always { Action::Block } else { self.effective(Action::Block) };
+        self.trace.policies.push(PolicyRow {
+            policy: rule,
+            action,
+            verdict: Action::Block,
+            failed: false,
+            reason: reason.clone(),
+            took: Duration::ZERO,
+        });
+        if action != Action::Block {
+            return Ok(());
+        }
+        let blocked = Blocked { step: rule, reason, denial };
+        Err(Halt::Blocked(self.trace.blocked.get_or_insert(blocked).clone()))
+    }
+
     /// Whether what was asked for has left, or may: nothing takes it back.
     pub(crate) fn went_out(&self) -> bool {
         self.handed || !self.provider.is_empty()
@@ -63,8 +98,7 @@ impl Call {
         let mut halt = Ok(());
         for index in range {
             let step = &pipeline.steps[index];
-            let runs = matches!(&step.run, Runnable::Pure(pure) if pure.without_model(dialect));
-            if runs {
+            if step.run.without_model(dialect) {
                 let ran = self.run(index..index + 1).await;
                 halt = halt.and(ran);
             } else {
@@ -97,7 +131,7 @@ impl Call {
 mod tests {
     use super::*;
     use crate::{
-        step::Pure,
+        step::{Pure, Runnable},
         testing::{call_with, exchange, services},
     };
     use serde_json::json;

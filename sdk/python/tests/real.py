@@ -85,6 +85,7 @@ def running(folder: Path) -> Iterator[Gateway]:
                 "OPENAI_API_KEY": "sk-of-the-provider",
                 "ANTHROPIC_BASE_URL": provider.url,
                 "ANTHROPIC_API_KEY": "ant-of-the-provider",
+                "TAPPASS_EGRESS_ALLOW": "127.0.0.1",
             }
             command = [str(binary), "up", "--defaults", "--storage", "memory", "--port", str(port)]
             with log.open("wb") as out:

@@ -11,6 +11,7 @@ pub mod check;
 pub mod embeddings;
 pub mod flow;
 pub mod frame;
+pub mod mcp;
 pub mod messages;
 pub mod place;
 pub mod tool;
@@ -165,5 +166,7 @@ pub fn of(dialect: Dialect) -> &'static dyn Shape {
         Dialect::ToolCall => &tool::Calls,
         Dialect::ToolResult => &tool::Results,
         Dialect::Prompt => &tool::Prompts,
+        Dialect::McpCall => &mcp::Calls,
+        Dialect::McpMessage => &mcp::Messages,
     }
 }

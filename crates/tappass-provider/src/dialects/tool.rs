@@ -46,7 +46,7 @@ fn object(body: &Value) -> Result<&Object, RequestError> {
 }
 
 /// A name goes into records and rules: short, and without control characters.
-fn name(at: &str, value: &Value) -> Result<Option<String>, RequestError> {
+pub(super) fn name(at: &str, value: &Value) -> Result<Option<String>, RequestError> {
     match value {
         Value::Null => Ok(None),
         Value::String(name)
@@ -69,6 +69,21 @@ fn request(dialect: Dialect, body: Value, bytes: usize) -> ModelRequest {
         tools: Vec::new(),
         messages: 0,
         unknown: None,
+    }
+}
+
+/// A question, read as the answer of a model that wants this call.
+pub(super) fn call_answer(body: &Value) -> Answer {
+    let text = body["payload"]["arguments"].to_string();
+    Answer {
+        body: body.clone(),
+        tool_calls: vec![ToolCall {
+            id: String::new(),
+            name: body["payload"]["tool"].as_str().unwrap_or_default().to_owned(),
+            arguments: text.clone(),
+        }],
+        segments: vec![Segment { origin: Origin::ToolArguments, pointer: ARGUMENTS.to_owned(), text }],
+        ..Answer::default()
     }
 }
 
@@ -114,19 +129,8 @@ impl Shape for Calls {
         Ok(ModelRequest { tools: vec![tool], ..request(Dialect::ToolCall, body, bytes) })
     }
 
-    /// The question, read as the answer of a model that wants this call.
     fn read_answer(&self, body: &Value) -> Answer {
-        let text = body["payload"]["arguments"].to_string();
-        Answer {
-            body: body.clone(),
-            tool_calls: vec![ToolCall {
-                id: String::new(),
-                name: body["payload"]["tool"].as_str().unwrap_or_default().to_owned(),
-                arguments: text.clone(),
-            }],
-            segments: vec![Segment { origin: Origin::ToolArguments, pointer: ARGUMENTS.to_owned(), text }],
-            ..Answer::default()
-        }
+        call_answer(body)
     }
 
     fn history(&self, _: &Value) -> History {

@@ -45,6 +45,8 @@ pub struct History {
     pub answered: bool,
     /// The tool whose result is all that the request is about.
     pub reported: Option<String>,
+    /// Whether all of it is from outside, whatever the tool is called.
+    pub external: bool,
 }
 
 impl History {

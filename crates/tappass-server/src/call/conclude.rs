@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tappass_audit::{Detection, Event, EventType, Latency, PipelineRef, StepRow};
-use tappass_model::{Action, Dialect};
+use tappass_model::Action;
 use tappass_pipeline::{PolicyRow, explain};
 
 use super::Open;
@@ -83,8 +83,8 @@ fn observe(open: &Open) {
 fn call_event(open: &Open) -> Event {
     let (x, trace, pipeline) = (&open.call.exchange, &open.call.trace, &open.call.pipeline);
     let kind = match (x.request.dialect, &trace.blocked) {
-        (Dialect::ToolCall | Dialect::ToolResult, None) => EventType::ToolCall,
-        (Dialect::ToolCall | Dialect::ToolResult, Some(_)) => EventType::ToolCallBlocked,
+        (dialect, None) if dialect.is_tool_call() || dialect.is_report() => EventType::ToolCall,
+        (dialect, Some(_)) if dialect.is_tool_call() || dialect.is_report() => EventType::ToolCallBlocked,
         (_, None) => EventType::LlmCall,
         (_, Some(_)) => EventType::LlmCallBlocked,
     };
@@ -169,7 +169,7 @@ fn policy(row: &PolicyRow) -> Value {
 /// One event for each tool call the model asked for.
 fn tool_events(open: &Open) -> Vec<Event> {
     let x = &open.call.exchange;
-    if x.request.dialect == Dialect::ToolCall {
+    if x.request.dialect.is_tool_call() {
         // It is the call's own event.
         return Vec::new();
     }

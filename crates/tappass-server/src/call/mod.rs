@@ -105,6 +105,15 @@ impl Governed {
         response
     }
 
+    /// The record, durable; then the call as it ended, for answers that are written elsewhere.
+    ///
+    /// # Errors
+    /// 503 where it cannot be recorded.
+    pub async fn settle(mut self) -> Result<Box<Open>, ApiError> {
+        self.record().await?;
+        self.0.take().ok_or_else(|| ApiError::internal("a call ended twice"))
+    }
+
     /// The record, durable; then the refusal, or the provider's error.
     pub async fn refuse(mut self, halt: Halt) -> Response {
         let open = self.open();

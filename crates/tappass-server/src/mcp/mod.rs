@@ -1,7 +1,17 @@
 //! MCP servers behind the gateway: agents speak MCP over Streamable HTTP with `/mcp/{server}`, and every message of both
 //! directions is governed before it goes on.
 
+pub mod execute;
+pub mod govern;
+pub mod inward;
+pub mod link;
+pub mod message;
+pub mod methods;
+pub mod outward;
 pub mod pins;
+pub mod stream;
+pub mod transport;
+pub mod upstream;
 
 use tappass_identity::Sealer;
 use tappass_store::{McpServer, Store};

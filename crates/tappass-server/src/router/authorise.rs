@@ -42,8 +42,9 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
 }
 
 async fn run(guard: &Guard, request: Request, next: Next) -> Response {
-    // Model routes answer streams and have their own dialects; the promise of a replay is the management's.
-    if guard.shape == ErrorShape::Problem && Replays::concern(&request) {
+    // Model routes and MCP answer streams and have their own dialects; the promise of a replay is the management's.
+    let streams = guard.path.starts_with("/mcp/") || guard.shape != ErrorShape::Problem;
+    if !streams && Replays::concern(&request) {
         let app = &guard.app;
         return app
             .replays

@@ -1,6 +1,7 @@
 //! From a request to its route: the `/v1` prefix, the table, authorisation, the fallbacks.
 
 mod authorise;
+mod mcp_table;
 pub mod openapi;
 mod prefix;
 pub mod table;

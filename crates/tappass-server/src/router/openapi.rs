@@ -82,7 +82,9 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
             | Dialect::OpenAiEmbeddings
             | Dialect::ToolCall
             | Dialect::ToolResult
-            | Dialect::Prompt,
+            | Dialect::Prompt
+            | Dialect::McpCall
+            | Dialect::McpMessage,
         ) => ("application/json", "OpenAiError"),
         ErrorShape::Of(Dialect::AnthropicMessages | Dialect::AnthropicTokens) => {
             ("application/json", "AnthropicError")

@@ -12,7 +12,6 @@ use crate::{
     params::{ListQuery, Listed},
     routes::{
         agents, allowlist, approvals, audit, auth, debug, docs, explain, follow, govern, health, hooks,
-        mcp_servers,
         models, my_approvals, pipelines, policies, providers, sessions, status,
     },
     state::App,
@@ -147,7 +146,7 @@ pub fn routes() -> Vec<Route> {
         agent_routes(),
         pipeline_routes(),
         approval_routes(),
-        mcp_routes(),
+        super::mcp_table::routes(),
         audit_routes(),
         docs_routes(),
     ]
@@ -525,59 +524,6 @@ fn approval_routes() -> Vec<Route> {
         )
         .takes::<approvals::Decide>()
         .gives::<approvals::WholeQuestion>(ok),
-    ]
-}
-
-fn mcp_routes() -> Vec<Route> {
-    let ok = StatusCode::OK;
-    vec![
-        Route::new(
-            GET,
-            "/admin/mcp/servers",
-            ORG_ADMIN,
-            mcp_servers::list,
-            "MCP servers that agents can reach",
-        )
-        .asks::<ListQuery>()
-        .gives::<Listed<mcp_servers::ServerView>>(ok),
-        Route::new(POST, "/admin/mcp/servers", ORG_ADMIN, mcp_servers::add, "Adds an MCP server")
-            .takes::<mcp_servers::NewServer>()
-            .gives::<mcp_servers::ServerView>(StatusCode::CREATED),
-        Route::new(GET, "/admin/mcp/servers/{server}", ORG_ADMIN, mcp_servers::show, "One MCP server")
-            .gives::<mcp_servers::ServerView>(ok),
-        Route::new(
-            PATCH,
-            "/admin/mcp/servers/{server}",
-            ORG_ADMIN,
-            mcp_servers::change,
-            "Changes what is set for an MCP server; the next message honours it",
-        )
-        .takes::<mcp_servers::ServerChange>()
-        .gives::<mcp_servers::ServerView>(ok),
-        Route::new(
-            DELETE,
-            "/admin/mcp/servers/{server}",
-            ORG_ADMIN,
-            mcp_servers::remove,
-            "Removes an MCP server",
-        )
-        .gives_nothing(StatusCode::NO_CONTENT),
-        Route::new(
-            GET,
-            "/admin/mcp/servers/{server}/tools",
-            ORG_ADMIN,
-            mcp_servers::tools,
-            "Its tools as their definitions are pinned, and how they differ where one has changed",
-        )
-        .gives::<Listed<mcp_servers::ToolView>>(ok),
-        Route::new(
-            POST,
-            "/admin/mcp/servers/{server}/definitions/{hash}/approve",
-            ORG_ADMIN,
-            mcp_servers::approve,
-            "Approves a changed definition: its tool leaves quarantine",
-        )
-        .gives::<mcp_servers::ToolView>(ok),
     ]
 }
 

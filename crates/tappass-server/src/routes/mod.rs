@@ -12,6 +12,7 @@ pub mod follow;
 pub mod govern;
 pub mod health;
 pub mod hooks;
+pub mod mcp;
 pub mod mcp_servers;
 pub mod models;
 pub mod my_approvals;

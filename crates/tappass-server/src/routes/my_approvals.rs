@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Extension, Json,
     extract::{Path, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     approvals::{ApprovalQuery, ApprovalView, details, find, what_was_decided},
-    govern,
+    govern, mcp,
     models::{Asked, governed},
 };
 use crate::{
@@ -146,9 +146,14 @@ pub async fn resume(
     }
     let token = HeaderValue::from_str(&approval.approval_id.to_string()).map_err(ApiError::internal)?;
     stored.insert("x-tappass-resume", token);
-    let body = Bytes::from(asked["request"].to_string());
     // In the dialect in which it was asked.
     let dialect = Dialect::deserialize(&asked["dialect"]).unwrap_or(Dialect::OpenAiChat);
+    if dialect == Dialect::McpCall {
+        return mcp::again(app, caller, request_id, stored, &asked["request"])
+            .await
+            .map(IntoResponse::into_response);
+    }
+    let body = Bytes::from(asked["request"].to_string());
     let asked = Asked { app, caller, request_id, head: stored, body };
     match dialect {
         Dialect::ToolCall | Dialect::Prompt => govern::judged(dialect, asked).await,

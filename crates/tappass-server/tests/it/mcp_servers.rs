@@ -115,7 +115,11 @@ async fn what_cannot_be_is_said() {
             "invalid_mcp_server",
             "no header",
         ),
-        (json!({"name": "x", "url": url, "credential": "x"}), "invalid_body", "expected `bearer` or `header`"),
+        (
+            json!({"name": "x", "url": url, "credential": "x"}),
+            "invalid_body",
+            "expected `bearer` or `header`",
+        ),
     ] {
         let answer = admin(&world, Method::POST, SERVERS, body.clone()).await;
         let told = answer.json();

@@ -8,7 +8,10 @@ use tappass_server::{App, Config, Gateway, Limits};
 use tappass_store::{Credentials, User};
 use uuid::Uuid;
 
-use crate::client::{ask, config, setup};
+use crate::{
+    client::{ask, config, setup},
+    mcp_upstream::Upstream,
+};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 pub const ROLES: [Role; 4] = [Role::Member, Role::Auditor, Role::Developer, Role::OrgAdmin];
@@ -25,6 +28,8 @@ pub struct Org {
     pub name: &'static str,
     /// One e-mail address for each of `ROLES`.
     pub emails: Vec<String>,
+    /// Behind its MCP servers.
+    pub upstream: Upstream,
 }
 
 /// What the ids in a path can stand for.
@@ -86,7 +91,7 @@ impl Org {
         }
         emails.push(admin_email);
         let admin = made["session"]["token"].as_str().expect("a token").to_owned();
-        Self { org_id, admin, name, emails }
+        Self { org_id, admin, name, emails, upstream: Upstream::start().await }
     }
 
     /// A session's token for each of `ROLES`.
@@ -141,7 +146,7 @@ impl Org {
     /// An MCP server, and a definition of its tool that has changed.
     async fn mcp(&self, gateway: &Gateway) -> (String, String) {
         let name = format!("mcp-{}", gateway.app().ids.uuid().simple());
-        let new = json!({"name": name, "url": "http://127.0.0.1:9/mcp"});
+        let new = json!({"name": name, "url": self.upstream.url});
         let made = ask(gateway, &self.admin, Method::POST, "/admin/mcp/servers", new).await;
         assert_eq!(made.status, 201, "{made:?}");
         let app = gateway.app();

@@ -12,5 +12,6 @@ mod journey;
 mod kill;
 mod lifecycle;
 mod live;
+mod mcp;
 mod printed;
 mod support;

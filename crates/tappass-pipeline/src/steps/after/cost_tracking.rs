@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tappass_model::{Dialect, Effect, Exchange, OnDetection, Outcome};
+use tappass_model::{Effect, Exchange, OnDetection, Outcome};
 
 use crate::{
     prices::{Price, Prices, bare},
@@ -54,7 +54,7 @@ impl Pure for CostTracking {
     fn run(&self, x: &Exchange) -> Outcome {
         let Some(answer) = &x.answer else { return Outcome::pass() };
         let usage = answer.usage;
-        if x.request.dialect == Dialect::ToolCall {
+        if x.request.dialect.is_tool_call() {
             return Outcome::pass_with("no model was called");
         }
         let names = [answer.model.as_str(), bare(&x.request.model)];

@@ -108,7 +108,7 @@ impl Pure for ScanToolResults {
     }
 
     fn without_model(&self, dialect: Dialect) -> bool {
-        dialect == Dialect::ToolResult
+        dialect.is_report()
     }
 }
 

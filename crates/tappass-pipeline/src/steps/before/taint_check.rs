@@ -26,7 +26,7 @@ pub enum Sink {
 
 /// # What it does
 /// Labels a session by what it has touched: `PII` and `SECRET` by the detectors, in requests and answers; `EXTERNAL`
-/// when a tool of `external` returned something. Then holds every tool call against the labels, by the sink its name
+/// when a tool of `external` returned something, or an MCP server behind the gateway said anything. Then holds every tool call against the labels, by the sink its name
 /// belongs to: those the model wants, and those of the conversation's last turn. A label stays for the session.
 /// # Why
 /// Each step of an exfiltration looks harmless: read a page, read a file, send a mail. Together they are the attack.
@@ -234,7 +234,8 @@ impl Pure for TaintCheck {
             .filter(|past| past.result.is_some())
             .map(|past| &past.call.name)
             .chain(&history.reported)
-            .any(|tool| Self::any(&self.external, tool));
+            .any(|tool| Self::any(&self.external, tool))
+            || history.external;
         if from_outside && x.request.segments.iter().any(|s| s.origin == Origin::ToolResult) {
             new.insert(Taint::External);
         }

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tappass_detect::family_score;
-use tappass_model::{Change, Denial, Exchange, Family, Finding, Match, OnDetection, Origin, Outcome, Scope};
+use tappass_model::{
+    Change, Denial, Dialect, Exchange, Family, Finding, Match, OnDetection, Origin, Outcome, Scope,
+};
 
 use super::{
     definitions::{canonical, difference, sha256},
@@ -37,7 +39,8 @@ const SHOWN: usize = 32;
 /// changed definition is told as the decision `tool_integrity_violation`, with `tool_name` and `violation`.
 /// # Limits
 /// An agent's pins are forgotten after 30 days without a call; 256 tools are pinned, and of definitions above 8 KiB the
-/// difference is not shown. A definition that was poisoned from the start is found by its words or not at all.
+/// difference is not shown. A definition that was poisoned from the start is found by its words or not at all. What MCP
+/// servers offer through `/mcp` is pinned for each server instead, where an admin approves a change.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectToolPoison {
@@ -92,7 +95,8 @@ impl Define for DetectToolPoison {
 #[async_trait::async_trait]
 impl Waiting for DetectToolPoison {
     async fn run(&self, call: &mut Call) -> Result<Outcome, StepError> {
-        if call.exchange.request.tools.is_empty() {
+        let tells_of_itself = call.exchange.request.dialect == Dialect::McpMessage;
+        if call.exchange.request.tools.is_empty() && !tells_of_itself {
             return Ok(Outcome::pass());
         }
         let mut findings = self.poison(&call.exchange);
@@ -102,7 +106,8 @@ impl Waiting for DetectToolPoison {
             format!("in a tool's definition: {}", summary(&findings))
         };
         let mut denial = Denial::Policy;
-        if self.pin {
+        // What MCP servers offer the gateway pins for each server, where an admin can approve a change.
+        if self.pin && call.exchange.request.dialect != Dialect::McpMessage {
             for Changed { finding, tool, message: what } in self.changed(call).await {
                 message = if message.is_empty() { what } else { format!("{message}; {what}") };
                 findings.push(finding);
@@ -115,6 +120,10 @@ impl Waiting for DetectToolPoison {
             return Ok(Outcome::pass());
         }
         Ok(Outcome { denial, ..Outcome::hit(message, findings) })
+    }
+
+    fn without_model(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::McpMessage
     }
 }
 

@@ -77,7 +77,7 @@ fn news(x: &Exchange) -> Vec<Seen> {
     let seen = |what: &str, which: String| Seen { what: what.into(), which, turn };
     let shape = dialects::of(x.request.dialect);
     let mut news = Vec::new();
-    if x.request.dialect == Dialect::ToolCall {
+    if x.request.dialect.is_tool_call() {
         // Apart from the calls that histories tell of: an agent may report the same call both ways.
         return vec![seen("governed", short_digest(&x.request.body.to_string()))];
     }
@@ -136,7 +136,7 @@ impl Pure for SessionLoopGuard {
     }
 
     fn without_model(&self, dialect: Dialect) -> bool {
-        dialect == Dialect::ToolCall
+        dialect.is_tool_call()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tappass_model::{Finding, OnDetection, Outcome};
+use tappass_model::{Dialect, Finding, OnDetection, Outcome};
 
 use super::definitions::hash_of;
 use crate::{
@@ -93,6 +93,10 @@ impl Waiting for VerifyToolGovernance {
             return Ok(Outcome { findings, ..Outcome::pass() });
         }
         Ok(Outcome::hit(format!("not the approved definition: {}", refused.join(", ")), findings))
+    }
+
+    fn without_model(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::McpMessage
     }
 }
 

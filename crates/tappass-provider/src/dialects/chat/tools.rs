@@ -40,7 +40,7 @@ pub fn history(body: &Value) -> History {
         calls,
         user_spoke: messages.iter().rposition(|message| message["role"] == "user"),
         answered: messages.last().is_some_and(|m| matches!(m["role"].as_str(), Some("tool" | "function"))),
-        reported: None,
+        ..History::default()
     }
 }
 
