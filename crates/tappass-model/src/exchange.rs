@@ -45,9 +45,7 @@ impl Dialect {
     pub const fn is_report(self) -> bool {
         matches!(self, Self::ToolResult | Self::McpMessage)
     }
-}
 
-impl Dialect {
     /// All of them.
     pub const ALL: [Self; Self::Prompt as usize + 1] = [
         Self::OpenAiChat,
