@@ -2,7 +2,7 @@
 //!
 //! Three are kept: the admin key, the secret behind people's sessions, and the vault key, which is the root of what
 //! is stored. From the vault key follow, by HKDF (RFC 5869), the pepper of the agents' keys, the seed that signs
-//! the audit log, and the key that seals what waits for approval: replicas with the same vault key agree on them. These functions block: call them before the
+//! the audit log, the key that seals what waits for approval, and the one that binds names of kept answers: replicas with the same vault key agree on them. These functions block: call them before the
 //! runtime serves, or off its threads.
 
 use std::{
@@ -257,6 +257,12 @@ impl ServerSecrets {
     /// [`SealError`](crate::SealError) when the key is not taken.
     pub fn mcp_sealer(&self) -> Result<crate::Sealer, crate::SealError> {
         crate::Sealer::new(&derive(&self.vault_key, b"tappass: mcp, v1"))
+    }
+
+    /// What binds the names of answers that providers keep to the agent they were given to.
+    #[must_use]
+    pub fn kept_names_key(&self) -> Zeroizing<[u8; 32]> {
+        derive(&self.vault_key, b"tappass: names of kept answers, v1")
     }
 
     /// Why these secrets are not fit for a public address, one sentence each, without the values. Empty: they are.

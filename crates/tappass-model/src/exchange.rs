@@ -15,6 +15,8 @@ use crate::{AgentCaller, Classification, Flags, Match, Memory, Mode, Scope, Segm
 pub enum Dialect {
     /// OpenAI's `POST /v1/chat/completions`.
     OpenAiChat,
+    /// OpenAI's `POST /v1/responses`.
+    OpenAiResponses,
     /// OpenAI's `POST /v1/embeddings`.
     OpenAiEmbeddings,
     /// Anthropic's `POST /v1/messages`.
@@ -112,6 +114,8 @@ pub struct ModelRequest {
     pub segments: Vec<Segment>,
     /// Names of the tools on offer.
     pub tools: Vec<String>,
+    /// Names of those among them that the provider runs by itself.
+    pub provider_tools: Vec<String>,
     /// How many messages the conversation has.
     pub messages: usize,
     /// The first part that cannot be read for certain. The texts that are seen in it are scanned all the same.

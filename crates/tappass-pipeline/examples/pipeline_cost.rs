@@ -13,7 +13,7 @@ use tappass_model::{
     SystemIds,
 };
 use tappass_pipeline::{Call, Known, Nobody, Pipeline, Plan, Services, compile_preset};
-use tappass_provider::{Providers, dialects::chat};
+use tappass_provider::{Providers, Tagger, dialects::chat};
 use tappass_store::MemoryState;
 use uuid::Uuid;
 
@@ -74,6 +74,7 @@ fn services(known: Known) -> Arc<Services> {
         clock,
         approvals: Arc::new(Nobody),
         known,
+        tagger: Tagger::new(&[7; 32]),
     })
 }
 

@@ -68,8 +68,8 @@ pub fn media(body: &Value) -> Vec<Medium<'_>> {
     found
 }
 
-fn walk<'a>(value: &'a Value, found: &mut Vec<Medium<'a>>) {
-    match value {
+fn walk<'a>(whole: &'a Value, found: &mut Vec<Medium<'a>>) {
+    match whole {
         Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
         Value::Object(object) => {
             for (key, value) in object {
@@ -89,8 +89,15 @@ fn walk<'a>(value: &'a Value, found: &mut Vec<Medium<'a>>) {
                     }
                     "file" if value.is_object() => found.extend(from_file(value)),
                     "source" if value["type"].is_string() => from_source(object, value, found),
-                    "file_id" if object.get("type").is_some_and(|kind| kind == "container_upload") => {
-                        found.push(Medium { kind: Kind::File, stated: String::new(), source: Source::Id });
+                    "file_data" if value.is_string() => found.extend(from_file(whole)),
+                    "file_url" => found.extend(value.as_str().map(|url| from_url(url, Kind::File))),
+                    "file_id" if value.is_string() => {
+                        let kind = match object.get("type").and_then(Value::as_str) {
+                            Some("container_upload" | "input_file") => Kind::File,
+                            Some("input_image") => Kind::Image,
+                            _ => continue,
+                        };
+                        found.push(Medium { kind, stated: String::new(), source: Source::Id });
                     }
                     "data" | "blob" if object.get("mimeType").is_some_and(Value::is_string) => {
                         found.extend(from_mcp(object, value));
@@ -258,6 +265,24 @@ mod tests {
                 (Kind::Image, false),
                 (Kind::File, false),
                 (Kind::Image, false)
+            ]
+        );
+        let body = json!({"input": [{"role": "user", "content": [
+            {"type": "input_image", "image_url": "data:image/png;base64,AAAA"},
+            {"type": "input_image", "file_id": "f-1"},
+            {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"},
+            {"type": "input_file", "file_url": "https://x.io/a.pdf"},
+            {"type": "input_file", "file_id": "f-2"}]}]});
+        let seen: Vec<(Kind, bool)> =
+            media(&body).iter().map(|m| (m.kind, matches!(m.source, Source::Inline(_)))).collect();
+        assert_eq!(
+            seen,
+            [
+                (Kind::Image, true),
+                (Kind::Image, false),
+                (Kind::File, true),
+                (Kind::File, false),
+                (Kind::File, false)
             ]
         );
         assert!(media(&json!({"messages": [{"content": "data: a word, no medium"}]})).is_empty());

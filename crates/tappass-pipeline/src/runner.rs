@@ -17,7 +17,7 @@ use tappass_model::{
     Outcome, Scope, Segment,
 };
 use tappass_policy::{Embedded, Engine};
-use tappass_provider::{ProviderError, ProviderReply, Providers};
+use tappass_provider::{ProviderError, ProviderReply, Providers, Tagger};
 use tappass_store::{Approval, Hold, SharedState};
 use uuid::Uuid;
 
@@ -48,6 +48,8 @@ pub struct Services {
     pub approvals: Arc<dyn Approvals>,
     /// What was found in texts that have been read before.
     pub known: Known,
+    /// What binds the names of answers that providers keep to whom they were given.
+    pub tagger: Tagger,
 }
 
 /// Why a call ends early.

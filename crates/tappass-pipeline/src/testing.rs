@@ -8,7 +8,7 @@ use tappass_model::{
     AgentCaller, AgentSettings, Answer, Classification, Clock, Exchange, Family, Flags, Mode, Origin,
     Segment, SessionRef, SystemClock, SystemIds,
 };
-use tappass_provider::{Providers, dialects::chat};
+use tappass_provider::{Providers, Tagger, dialects::chat};
 use tappass_store::{Approval, Asked, MemoryState};
 use uuid::Uuid;
 
@@ -91,6 +91,7 @@ pub fn services_with(env: &[(&str, &str)]) -> Arc<Services> {
         clock,
         approvals: Arc::new(Nobody),
         known: Known::default(),
+        tagger: Tagger::new(&[7; 32]),
     })
 }
 

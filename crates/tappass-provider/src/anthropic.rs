@@ -92,7 +92,7 @@ impl Provider for Anthropic {
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {
-        dialect != Dialect::OpenAiEmbeddings
+        matches!(dialect, Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::AnthropicTokens)
     }
 
     async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {

@@ -17,7 +17,7 @@ use crate::{
 /// for these addresses.
 pub const API_VERSION: &str = "2024-10-21";
 
-/// Azure OpenAI's API for chat and embeddings. The model of a call is the name of a deployment.
+/// Azure OpenAI's API for chat, responses and embeddings. The model of a call is the name of a deployment.
 pub struct Azure {
     upstream: Arc<Upstream>,
     api_version: String,
@@ -68,6 +68,10 @@ impl Provider for Azure {
             ));
         }
         let (deployment, route) = (&call.model, openai::route(call.dialect));
+        if call.dialect == Dialect::OpenAiResponses {
+            // Spoken at the resource, where the deployment is the model, and without a version.
+            return openai::send(&self.upstream, "openai/v1/responses", call).await;
+        }
         let path = format!("openai/deployments/{deployment}/{route}?api-version={}", self.api_version);
         openai::send(&self.upstream, &path, call).await
     }

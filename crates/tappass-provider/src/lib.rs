@@ -5,6 +5,7 @@ pub mod azure;
 pub mod builtin;
 pub mod dialects;
 pub mod http;
+pub mod kept;
 pub mod openai;
 pub mod provider;
 pub mod region;
@@ -12,6 +13,7 @@ pub mod router;
 pub mod sse;
 mod translate;
 
+pub use kept::{Owner, Tagger};
 pub use provider::{EventStream, Provider, ProviderCall, ProviderError, ProviderReply, Timeout};
 pub use router::{ProviderConfigError, ProviderInfo, Providers};
 pub use translate::send;

@@ -10,7 +10,7 @@ use tappass_model::Dialect;
 
 use crate::{
     EventStream, Provider, ProviderCall, ProviderError, ProviderReply,
-    dialects::{self, embeddings},
+    dialects::{self, embeddings, responses},
     http::{Events, HttpConfig, Incoming, Upstream},
     provider::take_session,
     router::ProviderConfigError,
@@ -19,7 +19,7 @@ use crate::{
 /// Where OpenAI is.
 pub const BASE_URL: &str = "https://api.openai.com/v1";
 
-/// OpenAI's API for chat and embeddings.
+/// OpenAI's API for chat, responses and embeddings.
 pub struct OpenAi {
     upstream: Arc<Upstream>,
 }
@@ -62,7 +62,7 @@ impl Provider for OpenAi {
 
 /// What is spoken here. Shared with Azure, as are the next two.
 pub(crate) const fn speaks(dialect: Dialect) -> bool {
-    matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiEmbeddings)
+    matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiEmbeddings | Dialect::OpenAiResponses)
 }
 
 /// The end of the address at which a dialect is spoken.
@@ -97,11 +97,10 @@ pub(crate) async fn send(
     let headers = call.headers();
     let mut body = call.body;
     body["model"] = call.model.into();
-    let embeds = call.dialect == Dialect::OpenAiEmbeddings;
-    if embeds {
+    if call.dialect != Dialect::OpenAiChat {
         take_session(&mut body);
     }
-    if call.stream {
+    if call.stream && call.dialect == Dialect::OpenAiChat {
         body["stream"] = true.into();
         // Without it no one would know what a stream cost.
         if !body["stream_options"].is_object() {
@@ -110,15 +109,20 @@ pub(crate) async fn send(
         body["stream_options"]["include_usage"] = true.into();
     }
     let incoming = upstream.post(path, &headers, &body, call.stream).await?;
-    if embeds {
-        return whole(upstream, incoming, embeddings::is_answer, "an answer without vectors").await;
-    }
+    let of = |answer: &Value| answer["choices"].is_array();
+    let (is_answer, else_it_is): (fn(&Value) -> bool, _) = match call.dialect {
+        Dialect::OpenAiEmbeddings => (embeddings::is_answer, "an answer without vectors"),
+        Dialect::OpenAiResponses => (responses::is_answer, "an answer without output"),
+        _ => (of, "an answer without choices"),
+    };
     if !call.stream {
-        return whole(upstream, incoming, |answer| answer["choices"].is_array(), "an answer without choices")
-            .await;
+        return whole(upstream, incoming, is_answer, else_it_is).await;
     }
     let reader = Reader { events: incoming.events(), upstream: Arc::clone(upstream), finished: false };
-    Ok(ProviderReply::Stream(chunks(reader)))
+    Ok(ProviderReply::Stream(match call.dialect {
+        Dialect::OpenAiResponses => events(reader),
+        _ => chunks(reader),
+    }))
 }
 
 /// A stream in progress.
@@ -149,5 +153,25 @@ fn chunks(reader: Reader) -> EventStream {
         let choices = chunk["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
         reader.finished |= choices.iter().any(|choice| choice["finish_reason"].is_string());
         Ok(Some((chunk, Some(reader))))
+    }))
+}
+
+/// The events of a response, which say by themselves which is the last.
+fn events(reader: Reader) -> EventStream {
+    Box::pin(stream::try_unfold(Some(reader), |reader| async move {
+        let Some(mut reader) = reader else { return Ok(None) };
+        let Some(event) = reader.events.next().await? else { return Err(reader.events.cut_off()) };
+        let body = reader.events.json(&event)?;
+        if body["type"] == "error" || body["error"].is_object() {
+            return Err(reader.upstream.upstream_error(StatusCode::BAD_GATEWAY, &body, None));
+        }
+        if !body["type"].is_string() {
+            return Err(reader.upstream.garbled("an event without a type"));
+        }
+        if responses::is_last(&body) {
+            reader.events.finish().await;
+            return Ok(Some((body, None)));
+        }
+        Ok(Some((body, Some(reader))))
     }))
 }

@@ -6,6 +6,8 @@ use futures_util::Stream;
 use serde_json::Value;
 use tappass_model::Dialect;
 
+use crate::Owner;
+
 /// One call, as the pipeline lets it leave.
 #[derive(Debug, Clone)]
 pub struct ProviderCall {
@@ -21,6 +23,8 @@ pub struct ProviderCall {
     pub traceparent: Option<String>,
     /// Headers of the caller that its dialect passes on, to a provider that speaks it.
     pub passed: Vec<(&'static str, String)>,
+    /// Whose what the provider keeps of it is; nobody's where it keeps nothing.
+    pub owner: Option<Owner>,
 }
 
 impl ProviderCall {
@@ -123,6 +127,9 @@ pub enum ProviderError {
         /// What it cannot do.
         feature: String,
     },
+    /// What the request names is not there for this agent.
+    #[error("the answer or item that the request names is not found: no such was given to this agent")]
+    NotKept,
 }
 
 impl ProviderError {

@@ -13,9 +13,12 @@ use crate::{
 ///
 /// # Errors
 /// [`ProviderError`]; [`ProviderError::Unsupported`] names what the chat dialect cannot do, before a byte leaves.
-pub async fn send(provider: &dyn Provider, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
-    if provider.speaks(call.dialect) {
-        return provider.send(call).await;
+pub async fn send(provider: &dyn Provider, mut call: ProviderCall) -> Result<ProviderReply, ProviderError> {
+    let dialect = call.dialect;
+    if provider.speaks(dialect) {
+        let Some(owner) = call.owner.take() else { return provider.send(call).await };
+        owner.take(provider.id(), dialect, &mut call.body)?;
+        return Ok(owner.give(provider.id(), dialect, provider.send(call).await?));
     }
     let unsupported = |feature| ProviderError::Unsupported { provider: provider.id().to_owned(), feature };
     let (chat, back) = dialects::of(call.dialect).to_chat(call).map_err(unsupported)?;

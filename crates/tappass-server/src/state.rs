@@ -15,7 +15,7 @@ use tappass_audit::{AuditConfig, AuditLog, Signer};
 use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets};
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
 use tappass_pipeline::{Known, Services, compile::DEFAULT_PRESET, compile_preset};
-use tappass_provider::Providers;
+use tappass_provider::{Providers, Tagger};
 use tappass_store::{MemoryState, SharedState, Store, StoreConfig};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -174,6 +174,7 @@ impl App {
             clock: clock.clone(),
             approvals: people.clone(),
             known: Known::default(),
+            tagger: Tagger::new(&secrets.kept_names_key()),
         });
         let authenticator = Arc::new(Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone()));
         let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone());

@@ -1,5 +1,5 @@
-//! A provider that does as it is told: a real HTTP/1.1 server on the loopback, speaking the chat and the messages
-//! dialects, that also delays, stalls, cuts, half-closes, garbles and redirects on request.
+//! A provider that does as it is told: a real HTTP/1.1 server on the loopback, speaking the chat, the
+//! messages and the responses dialects, that also delays, stalls, cuts, half-closes, garbles and redirects on request.
 //!
 //! It writes its bytes to the socket itself, since no HTTP library lets one misbehave like this.
 

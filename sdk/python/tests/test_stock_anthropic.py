@@ -270,3 +270,9 @@ def test_a_wrong_key(gateway: Gateway) -> None:
         Anthropic(base_url=gateway.url, api_key="tp_no").messages.create(
             model="builtin", max_tokens=5, messages=user("x")
         )
+
+
+def test_models(gateway: Gateway) -> None:
+    models = list(client(gateway).models.list())
+    assert any("builtin" in model.id for model in models)
+    assert all(model.type == "model" for model in models)

@@ -44,8 +44,12 @@ pub fn principal(x: &Exchange) -> String {
 
 /// Whether a text is JSON: the arguments of a function call, the input of a tool.
 pub fn is_json(pointer: &str) -> bool {
-    let input = pointer.ends_with("/input") && !pointer.ends_with("/custom/input");
-    input || pointer.ends_with("/arguments")
+    match pointer.rsplit('/').next() {
+        Some("arguments" | "action" | "operation") => true,
+        // A block's; a custom tool takes a text.
+        Some("input") => pointer.contains("/content/"),
+        _ => false,
+    }
 }
 
 /// `2 × EMAIL, 1 × IBAN`: what was found, without content, the most frequent first.
@@ -66,6 +70,11 @@ pub fn summary(findings: &[Finding]) -> String {
 pub fn permits(rules: &ToolRules, tool: &str) -> bool {
     !rules.deny.iter().any(|g| glob(g, tool))
         && (rules.allow.is_empty() || rules.allow.iter().any(|g| glob(g, tool)))
+}
+
+/// Whether rules allow a tool by name.
+pub fn names(rules: &ToolRules, tool: &str) -> bool {
+    rules.allow.iter().any(|g| glob(g, tool))
 }
 
 /// `*` for any text, `?` for one character; everything else is itself. One backtrack point, no allocation.

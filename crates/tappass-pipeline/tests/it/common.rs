@@ -8,7 +8,7 @@ use tappass_model::{
     SystemIds,
 };
 use tappass_pipeline::{Blocked, Call, Halt, Known, Nobody, Pipeline, Services, StreamGuard, compile, plan};
-use tappass_provider::{Providers, dialects::chat};
+use tappass_provider::{Providers, Tagger, dialects::chat};
 use tappass_store::MemoryState;
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ pub fn services() -> Arc<Services> {
         clock,
         approvals: Arc::new(Nobody),
         known: Known::default(),
+        tagger: Tagger::new(&[7; 32]),
     })
 }
 

@@ -6,6 +6,7 @@ mod generated;
 mod guards;
 mod messages;
 mod packs;
+mod responses;
 mod runner;
 mod schema;
 mod streaming;

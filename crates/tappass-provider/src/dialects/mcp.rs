@@ -101,6 +101,7 @@ fn request(dialect: Dialect, body: Value, bytes: usize) -> ModelRequest {
         bytes,
         segments: Vec::new(),
         tools: Vec::new(),
+        provider_tools: Vec::new(),
         messages: 0,
         unknown: None,
     }

@@ -14,6 +14,7 @@ pub mod frame;
 pub mod mcp;
 pub mod messages;
 pub mod place;
+pub mod responses;
 pub mod tool;
 pub mod tools;
 pub mod walk;
@@ -91,6 +92,18 @@ pub trait Shape: Send + Sync {
         &[]
     }
 
+    /// What a request names of that the provider keeps: earlier answers, and parts of them.
+    fn names_kept<'a>(&self, request: &'a mut Value) -> Vec<Kept<'a>> {
+        let _ = request;
+        Vec::new()
+    }
+
+    /// The names that an answer, or an event of it, gives to what the provider keeps.
+    fn gives_names<'a>(&self, told: &'a mut Value) -> Vec<&'a mut String> {
+        let _ = told;
+        Vec::new()
+    }
+
     /// How answers are told; a dialect that belongs to another has that one's.
     fn voice(&self) -> &'static dyn Voice;
 
@@ -128,6 +141,15 @@ pub trait FromChat: Send {
     fn end(&mut self) -> Vec<Value>;
 }
 
+/// The name of something that a provider keeps.
+#[derive(Debug)]
+pub struct Kept<'a> {
+    /// The name.
+    pub id: &'a mut String,
+    /// It stands for the thing, which is not sent along.
+    pub alone: bool,
+}
+
 /// An error that is to be told.
 #[derive(Debug, Clone, Copy)]
 pub struct Failure<'a> {
@@ -160,6 +182,7 @@ fn name(value: &Value) -> Option<&Value> {
 pub fn of(dialect: Dialect) -> &'static dyn Shape {
     match dialect {
         Dialect::OpenAiChat => &chat::Chat,
+        Dialect::OpenAiResponses => &responses::Responses,
         Dialect::OpenAiEmbeddings => &embeddings::Embeddings,
         Dialect::AnthropicMessages => &messages::Messages,
         Dialect::AnthropicTokens => &messages::Tokens,

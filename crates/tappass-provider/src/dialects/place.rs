@@ -90,22 +90,21 @@ pub fn get_text<'a>(body: &'a Value, pointer: &str) -> Option<Cow<'a, str>> {
 
 /// Writes `text` to the place of a segment of `body`: masks a string or a long number, renames a key (in its place;
 /// where the new name is taken, a number is added, so that no member is lost). The payload of a `data:` URL stays.
-/// Log probabilities of an answer's choice spell out the answer, so they go when its text changes.
+/// Log probabilities of an answer's choice, or of a part, spell out the answer, so they go when its text changes.
 /// False where the pointer leads nowhere.
 pub fn set_text(body: &mut Value, pointer: &str, text: String) -> bool {
     let Some(tokens) = tokens(pointer) else { return false };
-    if let [Token::Name(choices), Token::Name(index), Token::Name(message), ..] = tokens.as_slice()
-        && choices == "choices"
-        && message == "message"
-        && let Some(choice) = index.parse::<usize>().ok().and_then(|i| body.get_mut("choices")?.get_mut(i))
-        && let Some(logprobs) = choice.get_mut("logprobs")
-    {
-        *logprobs = Value::Null;
-    }
     let mut value = body;
     for token in &tokens {
         if let Token::Key(position) = token {
             return value.as_object_mut().is_some_and(|object| rename(object, *position, text));
+        }
+        if !matches!(token, Token::Name(name) if name == "logprobs") {
+            match value.get_mut("logprobs") {
+                Some(spelled @ Value::Object(_)) => *spelled = Value::Null,
+                Some(Value::Array(spelled)) => spelled.clear(),
+                _ => {}
+            }
         }
         match step_mut(value, token) {
             Some(inner) => value = inner,
@@ -210,6 +209,10 @@ mod tests {
         let mut body = json!({"choices": [{"message": {"content": "secret"}, "logprobs": {"content": [{"token": "secret"}]}}]});
         assert!(set_text(&mut body, "/choices/0/message/content", "[X]".into()));
         assert!(!body.to_string().contains("secret"));
+        let mut body = json!({"output": [{"content": [{"text": "secret", "logprobs": [{"token": "secret"}]}]}], "logprobs": true});
+        assert!(set_text(&mut body, "/output/0/content/0/text", "[X]".into()));
+        assert_eq!(body["output"][0]["content"][0], json!({"text": "[X]", "logprobs": []}));
+        assert_eq!(body["logprobs"], true);
     }
 
     fn json_value() -> impl Strategy<Value = Value> {

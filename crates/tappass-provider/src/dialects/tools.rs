@@ -1,7 +1,7 @@
 //! The tools of a request, as far as the dialects have them alike.
 
 use serde_json::Value;
-use tappass_model::ToolCall;
+use tappass_model::{ToolCall, Unread};
 
 /// The definitions on offer, each with its name.
 pub fn definitions(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -10,9 +10,44 @@ pub fn definitions(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
     items("tools").iter().chain(items("functions")).filter_map(named)
 }
 
-/// A tool's name: of a definition, a choice or a call.
+/// A tool's name: of a definition, a choice or a call. What has none of its own is called by its kind, without its version.
 pub(super) fn name(tool: &Value) -> Option<&str> {
-    [&tool["function"]["name"], &tool["custom"]["name"], &tool["name"]].into_iter().find_map(Value::as_str)
+    let own = [&tool["function"]["name"], &tool["custom"]["name"], &tool["name"]]
+        .into_iter()
+        .find_map(Value::as_str);
+    own.or_else(|| match tool["type"].as_str()? {
+        "function" | "custom" | "mcp" | "mcp_toolset" => None,
+        kind => Some(FAMILIES.into_iter().find(|family| kind.starts_with(family)).unwrap_or(kind)),
+    })
+}
+
+/// Kinds of tool that have a version in their name.
+const FAMILIES: [&str; 2] = ["web_search", "computer"];
+
+/// Kinds of tool that the agent runs, beside its own; those of Anthropic have a version behind.
+const AGENTS: [&str; 8] =
+    ["apply_patch", "bash", "computer", "custom", "function", "local_shell", "memory", "text_editor"];
+
+/// The tools that the provider runs by itself, by name: nobody can judge what they are called with before it happens.
+pub(super) fn provider_runs(body: &Value) -> Vec<String> {
+    let run = |tool: &&Value| match tool["type"].as_str() {
+        // Both run it: where the agent does, the definition says so.
+        Some("shell") => tool["environment"]["type"] != "local",
+        Some(kind) => !AGENTS.iter().any(|agents| kind.starts_with(agents)),
+        None => false,
+    };
+    let tools = body["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let search = body["web_search_options"].is_object().then(|| "web_search".to_owned());
+    tools.iter().filter(run).filter_map(name).map(str::to_owned).chain(search).collect()
+}
+
+/// Why the tools of servers that the provider reaches by itself cannot be judged.
+pub(super) fn tools_of_servers(place: impl Into<String>) -> Unread {
+    Unread {
+        place: place.into(),
+        why: "is an MCP server that the provider reaches by itself, so nothing can judge what it is asked and what it returns",
+        remedy: "its tools, offered as functions that the agent runs",
+    }
 }
 
 /// The tool whose definition a segment's pointer leads into.

@@ -48,6 +48,7 @@ fn call(stream: bool) -> ProviderCall {
         body,
         traceparent: None,
         passed: Vec::new(),
+        owner: None,
     }
 }
 

@@ -122,6 +122,7 @@ fn status_of(error: &ProviderError) -> (StatusCode, &'static str) {
         ProviderError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "provider_timeout"),
         ProviderError::NotConfigured(_) => (StatusCode::UNPROCESSABLE_ENTITY, "provider_not_configured"),
         ProviderError::Unsupported { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_feature"),
+        ProviderError::NotKept => (StatusCode::NOT_FOUND, "previous_response_not_found"),
     }
 }
 
@@ -134,8 +135,9 @@ pub fn error_body(open: &Open, error: &ProviderError) -> Value {
         }
         _ => (None, error.to_string()),
     };
-    let failure =
-        Failure { status: status.as_u16(), code, kind: "provider_error", message: &said, more: &[], theirs };
+    let kind =
+        if matches!(error, ProviderError::NotKept) { "invalid_request_error" } else { "provider_error" };
+    let failure = Failure { status: status.as_u16(), code, kind, message: &said, more: &[], theirs };
     Value::Object(open.call.shape().voice().error(&failure))
 }
 

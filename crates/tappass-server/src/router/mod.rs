@@ -90,13 +90,14 @@ async fn wrong_method(method: Method, uri: Uri) -> ApiError {
 }
 
 /// First parts of the paths on which providers' clients speak: an error there has the shape those clients read.
-const MODEL_PATHS: [&str; 18] = [
+const MODEL_PATHS: [&str; 19] = [
     "assistants",
     "audio",
     "batches",
     "chat",
     "completions",
     "containers",
+    "conversations",
     "embeddings",
     "evals",
     "files",

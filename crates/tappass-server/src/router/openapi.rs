@@ -79,6 +79,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         ErrorShape::Problem => ("application/problem+json", "Problem"),
         ErrorShape::Of(
             Dialect::OpenAiChat
+            | Dialect::OpenAiResponses
             | Dialect::OpenAiEmbeddings
             | Dialect::ToolCall
             | Dialect::ToolResult

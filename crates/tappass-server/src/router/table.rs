@@ -198,6 +198,16 @@ fn model_routes() -> Vec<Route> {
         governed(
             Route::new(
                 POST,
+                "/responses",
+                Auth::Agent,
+                models::responses,
+                "OpenAI's responses, governed; streamed when asked",
+            ),
+            Dialect::OpenAiResponses,
+        ),
+        governed(
+            Route::new(
+                POST,
                 "/embeddings",
                 Auth::Agent,
                 models::embeddings,

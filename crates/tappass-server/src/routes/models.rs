@@ -68,6 +68,11 @@ pub async fn completions(asked: Asked) -> Result<Response, ApiError> {
     governed(Dialect::OpenAiChat, asked).await
 }
 
+/// `POST /v1/responses`
+pub async fn responses(asked: Asked) -> Result<Response, ApiError> {
+    governed(Dialect::OpenAiResponses, asked).await
+}
+
 /// `POST /v1/embeddings`
 pub async fn embeddings(asked: Asked) -> Result<Response, ApiError> {
     governed(Dialect::OpenAiEmbeddings, asked).await
@@ -83,9 +88,19 @@ pub async fn count_tokens(asked: Asked) -> Result<Response, ApiError> {
     governed(Dialect::AnthropicTokens, asked).await
 }
 
-/// `GET /v1/models`, in OpenAI's shape: what each configured provider says it has, under its routing prefix.
-pub async fn models(State(app): State<App>, _: Agent) -> Json<Value> {
+/// `GET /v1/models`: what each configured provider says it has, under its routing prefix. In OpenAI's shape, and in
+/// Anthropic's for its clients, who say which version of the API they speak.
+pub async fn models(State(app): State<App>, _: Agent, head: HeaderMap) -> Json<Value> {
     let listed = app.providers.models().await;
+    if head.contains_key("anthropic-version") {
+        // Nobody says when a model was made: the API's clients read a time all the same.
+        let one = |(_, id): (_, String)| json!({"type": "model", "display_name": id, "created_at": "1970-01-01T00:00:00Z", "id": id});
+        let data: Vec<Value> = listed.into_iter().map(one).collect();
+        let id = |item: Option<&Value>| item.map(|item| item["id"].clone()).unwrap_or_default();
+        return Json(
+            json!({"first_id": id(data.first()), "last_id": id(data.last()), "has_more": false, "data": data}),
+        );
+    }
     let data: Vec<Value> = listed
         .into_iter()
         .map(|(provider, model)| json!({"id": model, "object": "model", "created": 0, "owned_by": provider}))

@@ -228,3 +228,22 @@ async fn bad_input_is_told_what_is_wrong_and_nothing_is_forwarded() {
     }
     assert_eq!(s.provider.connections(), 0);
 }
+
+#[tokio::test]
+async fn models_are_listed_in_the_shape_of_who_asks() {
+    let s = Scripted::new(&[]).await;
+    s.provider.always(Reply::answer(json!({"data": [{"id": "claude-x"}, {"id": "claude-y"}]})));
+    let list = |version: Option<&'static str>| {
+        let built = request(Method::GET, "/v1/models").header("x-api-key", &s.key);
+        let built = version.into_iter().fold(built, |built, value| built.header("anthropic-version", value));
+        send(&s.gateway, built.body(Body::empty()).expect("a request"))
+    };
+    let theirs = list(Some("2023-06-01")).await.json();
+    let ids: Vec<&str> =
+        theirs["data"].as_array().expect("a list").iter().filter_map(|m| m["id"].as_str()).collect();
+    assert!(ids.contains(&"anthropic/claude-x") && ids.contains(&"builtin/echo"), "{ids:?}");
+    assert_eq!((&theirs["first_id"], &theirs["last_id"]), (&json!(ids[0]), &json!(ids[ids.len() - 1])));
+    assert_eq!((&theirs["has_more"], &theirs["data"][0]["type"]), (&json!(false), &json!("model")));
+    let ours = list(None).await.json();
+    assert_eq!((&ours["object"], &ours["data"][0]["object"]), (&json!("list"), &json!("model")));
+}

@@ -54,6 +54,7 @@ enum Dialect {
     #[default]
     Chat,
     Messages,
+    Responses,
     Embeddings,
 }
 
@@ -145,6 +146,7 @@ async fn run(scenario: Scenario) {
     let text = match scenario.dialect {
         Dialect::Chat => text_of(&answer, &streamed),
         Dialect::Messages => text_of_message(&answer, &streamed),
+        Dialect::Responses => text_of_response(&answer, &streamed),
         Dialect::Embeddings => String::new(),
     };
     if let Some(expected) = &expect.text {
@@ -168,9 +170,13 @@ fn reply(scenario: &Scenario) -> Reply {
             match scenario.provider_dialect() {
                 Dialect::Chat | Dialect::Embeddings => Reply::chat_stream(&pieces),
                 Dialect::Messages => Reply::message_stream(&pieces),
+                Dialect::Responses => Reply::response_stream(&pieces),
             }
         }
         Some(Value::String(text)) => Reply::says(text),
+        Some(items) if items.is_array() && scenario.provider_dialect() == Dialect::Responses => {
+            Reply::response_of(items.clone())
+        }
         Some(content) if content.is_array() => Reply::message_of(content.clone()),
         Some(message) => {
             let reason = if message["tool_calls"].is_array() { "tool_calls" } else { "stop" };
@@ -204,6 +210,7 @@ async fn call(gateway: &Gateway, key: &str, scenario: &Scenario, fields: &Map<St
             body.entry("max_tokens").or_insert(json!(100));
             ("/v1/messages", "claude-x")
         }
+        Dialect::Responses => ("/v1/responses", "gpt-4o"),
         Dialect::Embeddings => ("/v1/embeddings", "text-embedding-3-small"),
     };
     body.entry("model").or_insert(json!(model));
@@ -213,7 +220,9 @@ async fn call(gateway: &Gateway, key: &str, scenario: &Scenario, fields: &Map<St
     let body = scenario.raw.clone().unwrap_or_else(|| Value::Object(body).to_string());
     let mut built = request(Method::POST, path).header("content-type", "application/json");
     built = match scenario.dialect {
-        Dialect::Chat | Dialect::Embeddings => built.header("authorization", format!("Bearer {key}")),
+        Dialect::Chat | Dialect::Responses | Dialect::Embeddings => {
+            built.header("authorization", format!("Bearer {key}"))
+        }
         Dialect::Messages => built.header("x-api-key", key),
     };
     if let Some(flags) = &scenario.flags {
@@ -232,6 +241,7 @@ impl Scenario {
         match (self.dialect, model) {
             (Dialect::Messages, None) => Dialect::Messages,
             (_, Some(model)) if model.starts_with("claude") => Dialect::Messages,
+            (Dialect::Responses, model) if model.is_none_or(|model| model != "builtin") => Dialect::Responses,
             _ => Dialect::Chat,
         }
     }
@@ -243,6 +253,29 @@ fn text_of_message(answer: &Answer, streamed: &[Value]) -> String {
         return answer.json()["content"].as_array().into_iter().flatten().map(text).collect();
     }
     streamed.iter().map(|event| text(&event["delta"])).collect()
+}
+
+fn text_of_response(answer: &Answer, streamed: &[Value]) -> String {
+    let Some(last) = streamed.last() else { return text_of_items(&answer.json()["output"]) };
+    let deltas = streamed.iter().filter(|event| event["type"] == "response.output_text.delta");
+    let deltas: String = deltas.filter_map(|event| event["delta"].as_str()).collect();
+    if last["response"].is_object() {
+        assert_eq!(
+            text_of_items(&last["response"]["output"]),
+            deltas,
+            "the last event says what the deltas have said"
+        );
+    }
+    deltas
+}
+
+fn text_of_items(items: &Value) -> String {
+    let parts = items
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|item| item["content"].as_array().into_iter().flatten());
+    parts.filter_map(|part| part["text"].as_str()).collect()
 }
 
 fn text_of(answer: &Answer, streamed: &[Value]) -> String {

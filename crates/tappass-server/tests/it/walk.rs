@@ -61,6 +61,7 @@ fn example(route: &Route, email: &str, things: &Things) -> Value {
         "/chat/completions" => {
             json!({"model": "builtin/echo", "messages": [{"role": "user", "content": "Hello"}]})
         }
+        "/responses" => json!({"model": "builtin/echo", "input": "Hello"}),
         "/embeddings" => json!({"model": "builtin/embed", "input": "Hello"}),
         "/messages" | "/messages/count_tokens" => {
             json!({"model": "builtin/echo", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]})

@@ -68,8 +68,8 @@ impl Reply {
         Self::new(Content::Whole(body))
     }
 
-    /// These events, with a pause after each: on a path of the messages dialect each is named by its `type`, else
-    /// `[DONE]` follows the last.
+    /// These events, with a pause after each: on a path of a dialect with typed events (messages, responses) each is named
+    /// by its `type`, else `[DONE]` follows the last.
     #[must_use]
     pub fn stream(events: Vec<Value>, pause: Duration) -> Self {
         Self::new(Content::Events(events)).pause(pause)
@@ -85,6 +85,18 @@ impl Reply {
     #[must_use]
     pub fn message_stream(pieces: &[&str]) -> Self {
         Self::new(Content::Events(message_events(pieces, &json!("scripted"))))
+    }
+
+    /// A stream of response events that say these pieces in one message, each in its own event.
+    #[must_use]
+    pub fn response_stream(pieces: &[&str]) -> Self {
+        Self::new(Content::Events(response_events(pieces, &json!("scripted"))))
+    }
+
+    /// A whole response of these items.
+    #[must_use]
+    pub fn response_of(output: Value) -> Self {
+        Self::answer(response(&json!("scripted"), output, "completed", 5))
     }
 
     /// A whole message of these content blocks.
@@ -222,11 +234,11 @@ impl Reply {
 
     /// The reply to this request: its content type, where it has none of its own, and its acts.
     pub(super) fn acts(&self, request: &RecordedRequest) -> (&'static str, Vec<Part>) {
-        let messages = request.path.contains("/messages");
+        let typed = ["/messages", "/responses"].iter().any(|path| request.path.contains(path));
         let (content_type, pieces) = match &self.content {
-            Content::Says(text) => says(text, request, messages),
+            Content::Says(text) => says(text, request),
             Content::Whole(body) => ("application/json", vec![Bytes::from(body.to_string())]),
-            Content::Events(events) => ("text/event-stream", framed(events, messages)),
+            Content::Events(events) => ("text/event-stream", framed(events, typed)),
             Content::Parts(parts) => return ("", parts.clone()),
         };
         let mut acts = Vec::with_capacity(pieces.len());
@@ -253,26 +265,79 @@ impl Reply {
     }
 }
 
-fn says(text: &str, request: &RecordedRequest, messages: bool) -> (&'static str, Vec<Bytes>) {
+fn says(text: &str, request: &RecordedRequest) -> (&'static str, Vec<Bytes>) {
     let asked = request.json();
-    let model = &asked["model"];
-    if request.path.contains("/embeddings") {
-        return ("application/json", vec![vectors(&asked["input"], model).to_string().into()]);
-    }
+    let (model, path) = (&asked["model"], request.path.as_str());
     let words: Vec<&str> = text.split_inclusive(' ').collect();
     let tokens = words.len();
-    match (asked["stream"].as_bool().unwrap_or(false), messages) {
-        (false, false) => ("application/json", vec![chat_answer(text, model).to_string().into()]),
-        (false, true) => {
-            let content = json!([{"type": "text", "text": text}]);
-            ("application/json", vec![message(model, content, "end_turn", tokens).to_string().into()])
-        }
-        (true, false) => {
+    let whole = |body: Value| ("application/json", vec![Bytes::from(body.to_string())]);
+    let events = |events: &[Value], typed| ("text/event-stream", framed(events, typed));
+    match asked["stream"].as_bool().unwrap_or(false) {
+        _ if path.contains("/embeddings") => whole(vectors(&asked["input"], model)),
+        true if path.contains("/messages") => events(&message_events(&words, model), true),
+        true if path.contains("/responses") => events(&response_events(&words, model), true),
+        true => {
             let usage = asked["stream_options"]["include_usage"].as_bool().unwrap_or(false);
-            ("text/event-stream", framed(&chat_chunks(words.into_iter(), model, usage), false))
+            events(&chat_chunks(words.into_iter(), model, usage), false)
         }
-        (true, true) => ("text/event-stream", framed(&message_events(&words, model), true)),
+        false if path.contains("/messages") => {
+            whole(message(model, json!([{"type": "text", "text": text}]), "end_turn", tokens))
+        }
+        false if path.contains("/responses") => {
+            whole(response(model, json!([said(text)]), "completed", tokens))
+        }
+        false => whole(chat_answer(text, model)),
     }
+}
+
+/// The item of a response that says a text.
+fn said(text: &str) -> Value {
+    json!({"id": "msg_scripted", "type": "message", "status": "completed", "role": "assistant",
+        "content": [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]})
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "reads better with json! at the call")]
+fn response(model: &Value, output: Value, status: &str, tokens: usize) -> Value {
+    json!({"id": "resp_scripted", "object": "response", "created_at": 1_700_000_000, "status": status, "error": null,
+        "incomplete_details": null, "instructions": null, "metadata": {}, "model": model, "output": output,
+        "parallel_tool_calls": true, "previous_response_id": null, "temperature": 1.0,
+        "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": 1.0,
+        "usage": {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": tokens,
+            "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 10 + tokens}})
+}
+
+fn response_events(words: &[&str], model: &Value) -> Vec<Value> {
+    let item = said(&words.concat());
+    let begun = response(model, json!([]), "in_progress", 0);
+    let mut open = said("");
+    (open["status"], open["content"]) = ("in_progress".into(), json!([]));
+    let about = |kind: &str, more: Value| {
+        let mut event =
+            json!({"type": kind, "item_id": "msg_scripted", "output_index": 0, "content_index": 0});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            event[key.as_str()] = value.clone();
+        }
+        event
+    };
+    let part = |text: &str| said(text)["content"][0].clone();
+    let mut events = vec![
+        json!({"type": "response.created", "response": begun}),
+        json!({"type": "response.in_progress", "response": begun}),
+        json!({"type": "response.output_item.added", "output_index": 0, "item": open}),
+        about("response.content_part.added", json!({"part": part("")})),
+    ];
+    let delta = |word: &&str| about("response.output_text.delta", json!({"delta": word, "logprobs": []}));
+    events.extend(words.iter().map(delta));
+    events.extend([
+        about("response.output_text.done", json!({"text": words.concat(), "logprobs": []})),
+        about("response.content_part.done", json!({"part": item["content"][0]})),
+        json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
+        json!({"type": "response.completed", "response": response(model, json!([item]), "completed", words.len())}),
+    ]);
+    for (event, number) in events.iter_mut().zip(0..) {
+        event["sequence_number"] = number.into();
+    }
+    events
 }
 
 fn vectors(input: &Value, model: &Value) -> Value {

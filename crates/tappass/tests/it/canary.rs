@@ -191,11 +191,23 @@ async fn other_dialects(gateway: &Gateway, provider: &ScriptedProvider, canaries
             "tools": [tool], "system": plant("system of messages")});
         let texts = json!([plant("embedded text"), format!("jan.{}@acme.eu", plant("embedded address"))]);
         let embed = json!({"model": model, "input": texts, "user": plant("user of embeddings")});
+        let said = format!("{} and jan.{}@acme.eu", plant("input text"), plant("address in an item"));
+        let respond = json!({"model": model, "stream": stream, "instructions": plant("instructions"), "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": said}]},
+            {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": plant("summary")}]},
+            {"type": "function_call", "call_id": "c1", "name": "lookup", "arguments": json!({"q": plant("call")}).to_string()},
+            {"type": "function_call_output", "call_id": "c1", "output": plant("output")}],
+            "tools": [{"type": "function", "name": "lookup", "description": plant("description in responses")}]});
         if model == "openai/m" {
             provider.push(Reply::says(&format!("So be it: {}.", plant("answer in messages"))));
         }
         assert_eq!(canaries.send(post("/v1/messages", &body)).await, 200);
         assert_eq!(canaries.send(post("/v1/embeddings", &embed)).await, 200);
+        if model == "openai/m" {
+            let answer = canaries.plant("answer in responses");
+            provider.push(Reply::says(&format!("So be it: {answer}.")));
+        }
+        assert_eq!(canaries.send(post("/v1/responses", &respond)).await, 200);
         let secret = canaries.plant_as("secret in another dialect", &token(random()));
         let echoed = canaries.plant_named("text that the provider quotes");
         for (text, reply) in [
@@ -205,9 +217,13 @@ async fn other_dialects(gateway: &Gateway, provider: &ScriptedProvider, canaries
         ] {
             let asked = json!([{"role": "user", "content": text}]);
             let ask = json!({"model": model, "max_tokens": 9, "stream": stream, "messages": asked});
-            for (path, body) in
-                [("/v1/messages", ask), ("/v1/embeddings", json!({"model": model, "input": [text]}))]
-            {
+            let respond = json!({"model": model, "stream": stream, "input": asked_items(text)});
+            for (path, body) in [
+                ("/v1/messages", ask),
+                ("/v1/responses", respond),
+                ("/v1/responses", json!({"model": model, "input": "x", "previous_response_id": text})),
+                ("/v1/embeddings", json!({"model": model, "input": [text]})),
+            ] {
                 provider.always(reply.clone());
                 canaries.send(post(path, &body)).await;
             }
@@ -246,6 +262,10 @@ async fn hooks(gateway: &Gateway, canaries: &mut Canaries, key: &str) {
     }
     let batch = gateway.request(Method::POST, "/hooks/batch").bearer_auth(key).json(&events);
     assert_eq!(canaries.send(batch).await, 200);
+}
+
+fn asked_items(text: &str) -> Value {
+    json!([{"role": "user", "content": [{"type": "input_text", "text": text}]}])
 }
 
 /// Requests that are refused before they become a call.

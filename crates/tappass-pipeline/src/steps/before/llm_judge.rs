@@ -163,6 +163,7 @@ impl LlmJudge {
             body,
             traceparent: None,
             passed: Vec::new(),
+            owner: None,
         };
         // Not `StepError::Provider`: that is for the provider of the call itself.
         match provider.send(send).await.map_err(|e| failed(&e.for_the_record()))? {
@@ -234,7 +235,7 @@ mod tests {
     use crate::{Known, Nobody, testing};
     use tappass_detect::Scanner;
     use tappass_model::{Family, SystemClock, SystemIds};
-    use tappass_provider::Providers;
+    use tappass_provider::{Providers, Tagger};
     use tappass_store::MemoryState;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -272,6 +273,7 @@ mod tests {
             clock,
             approvals: Arc::new(Nobody),
             known: Known::default(),
+            tagger: Tagger::new(&[7; 32]),
         })
     }
 

@@ -394,7 +394,14 @@ mod tests {
     fn among(people: &Arc<People>) -> Arc<Services> {
         let plain = services();
         let (state, providers, clock) = (plain.state.clone(), plain.providers.clone(), plain.clock.clone());
-        Arc::new(Services { state, providers, clock, approvals: people.clone(), known: Known::default() })
+        Arc::new(Services {
+            state,
+            providers,
+            clock,
+            approvals: people.clone(),
+            known: Known::default(),
+            tagger: plain.tagger.clone(),
+        })
     }
 
     fn level(level: &str) -> String {

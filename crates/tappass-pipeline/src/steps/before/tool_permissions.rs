@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tappass_model::{Exchange, Finding, OnDetection, Outcome, ToolCall, ToolRules};
 
-use super::shared::permits;
+use super::shared::{names, permits};
 use crate::{
     arguments::Objection,
     step::{About, Category, Define, Meta, Phase, Pure},
@@ -12,9 +12,12 @@ use crate::{
 
 /// # What it does
 /// Compares the name of every tool in the request with three sets of rules: this step's, the agent's and the
-/// call's `tools` flag. Names may hold `*` and `?`. A tool has to pass all three; deny wins.
+/// call's `tools` flag. Names may hold `*` and `?`. A tool has to pass all three; deny wins. A tool that the provider runs
+/// by itself (`web_search`, `code_interpreter` …) passes only where one of the three allows it by name: an empty `allow`
+/// is not enough.
 /// # Why
-/// An agent that answers questions has no use for a tool that moves money.
+/// An agent that answers questions has no use for a tool that moves money. And what the provider runs, it runs before
+/// anybody can judge what it is called with.
 /// # On a hit
 /// Blocks, and names the tools.
 /// # Limits
@@ -44,8 +47,20 @@ impl Define for ToolPermissions {
 impl Pure for ToolPermissions {
     fn run(&self, x: &Exchange) -> Outcome {
         let own = ToolRules { allow: self.allow.clone(), deny: self.deny.clone() };
+        let named = |tool: &String| {
+            [Some(&own), Some(&x.caller.settings.tools), x.tools.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|r| names(r, tool))
+        };
+        let unnamed = |tool: &String| x.request.provider_tools.contains(tool) && !named(tool);
+        let offered = x
+            .request
+            .tools
+            .iter()
+            .chain(x.request.provider_tools.iter().filter(|t| !x.request.tools.contains(t)));
         let refused: Vec<&String> =
-            x.request.tools.iter().filter(|t| !permits(&own, t) || !may_use(x, t)).collect();
+            offered.filter(|t| !permits(&own, t) || !may_use(x, t) || unnamed(t)).collect();
         if refused.is_empty() {
             return Outcome::pass();
         }
@@ -86,6 +101,27 @@ mod tests {
     use super::*;
     use crate::testing::exchange;
     use std::sync::Arc;
+
+    #[test]
+    fn what_the_provider_runs_must_be_allowed_by_name() {
+        let mut x = offering(&["read", "web_search"]);
+        x.request.provider_tools = vec!["web_search".into()];
+        let outcome = ToolPermissions::default().run(&x);
+        assert!(outcome.detected && outcome.message.ends_with(": web_search"), "{outcome:?}");
+        let allowing = |names: &[&str]| ToolPermissions {
+            allow: names.iter().map(ToString::to_string).collect(),
+            ..ToolPermissions::default()
+        };
+        assert!(!allowing(&["read", "web_*"]).run(&x).detected);
+        let mut caller = (*x.caller).clone();
+        caller.settings.tools.allow = vec!["web_search".into(), "read".into()];
+        x.caller = Arc::new(caller);
+        assert!(!ToolPermissions::default().run(&x).detected);
+        // Where it is no definition but a setting, it is a tool all the same.
+        x.request.tools = vec!["read".into()];
+        assert!(!ToolPermissions::default().run(&x).detected);
+        assert!(allowing(&["read"]).run(&x).detected);
+    }
 
     fn offering(tools: &[&str]) -> Exchange {
         let mut x = exchange("hi");

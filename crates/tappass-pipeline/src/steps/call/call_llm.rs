@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tappass_model::{OnDetection, Outcome};
+use tappass_model::{Exchange, OnDetection, Outcome};
 use tappass_provider::ProviderCall;
 
 use crate::{
@@ -41,6 +41,7 @@ impl Define for CallLlm {
 impl Waiting for CallLlm {
     async fn run(&self, call: &mut Call) -> Result<Outcome, StepError> {
         let (provider, model) = call.services.providers.resolve(call.model())?;
+        let owner = owner_of(&call.exchange);
         let request = &mut call.exchange.request;
         let send = ProviderCall {
             dialect: request.dialect,
@@ -50,6 +51,7 @@ impl Waiting for CallLlm {
             body: request.body.take(),
             traceparent: call.traceparent.clone(),
             passed: call.passed.clone(),
+            owner: Some(call.services.tagger.owner(owner)),
         };
         call.provider = provider.id().to_owned();
         let start = Instant::now();
@@ -62,6 +64,12 @@ impl Waiting for CallLlm {
     fn deadline(&self) -> Option<Duration> {
         None
     }
+}
+
+/// Whose an answer is that the provider keeps: one agent's, and of one tenant or matter only, so that it leads around no
+/// wall.
+fn owner_of(x: &Exchange) -> String {
+    format!("{}:{}:{}", x.caller.org_id, x.caller.agent_uuid, x.context.as_deref().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tappass_model::{Answer, Origin, ToolCall, Usage};
 
+use super::check::unknown_call;
 use crate::dialects::{place, walk::Walk};
 
 /// Fields of a message that have a place of their own in the order of segments. The order is the one in which a
@@ -53,8 +54,19 @@ pub fn read_answer(body: &Value) -> Answer {
         tool_calls,
         usage: read_usage(&body["usage"]),
         model: body["model"].as_str().unwrap_or_default().to_owned(),
+        unknown: unknown(body),
         ..Answer::default()
     }
+}
+
+/// The first call of a kind that this version cannot read.
+fn unknown(body: &Value) -> Option<String> {
+    let choices = body["choices"].as_array()?.iter().enumerate();
+    let mut calls = choices.flat_map(|(i, choice)| {
+        let calls = choice["message"]["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+        calls.iter().map(move |call| (i, call))
+    });
+    calls.find(|(_, call)| unknown_call(call)).map(|(i, _)| format!("choices[{i}].message.tool_calls"))
 }
 
 fn read_choice(walk: &mut Walk, choice: &Value) {

@@ -1,13 +1,18 @@
 //! What a chat request must have before anything looks at its content.
 
 use serde_json::Value;
+use tappass_model::Unread;
 
 use crate::dialects::check::{Object, RequestError, messages, model, optional, required_text, wrong};
 
 /// Most choices one request may ask for, as the dialect's inventor has it.
 const MAX_CHOICES: u64 = 128;
-/// Checks the request; the model and the number of messages come back.
-pub fn request(body: &Value) -> Result<(String, usize), RequestError> {
+
+/// The kinds of part that a message can have.
+const PARTS: &[&str] = &["file", "image_url", "input_audio", "refusal", "text", "thinking", "video_url"];
+
+/// Checks the request; the model, the number of messages and the first part of a kind that cannot be read come back.
+pub fn request(body: &Value) -> Result<(String, usize, Option<Unread>), RequestError> {
     let Some(body) = body.as_object() else {
         return wrong("", "a JSON object with `model` and `messages`");
     };
@@ -33,7 +38,23 @@ pub fn request(body: &Value) -> Result<(String, usize), RequestError> {
     }
     optional(body, "", "response_format", |v| v["type"].is_string(), "an object with a `type`")?;
     tools(body)?;
-    Ok((model, messages.len()))
+    let parts = messages.iter().enumerate().flat_map(|(i, one)| {
+        let parts = one["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+        parts.iter().enumerate().map(move |(j, part)| (i, j, part))
+    });
+    let unknown = |part: &Value| !part["type"].as_str().is_some_and(|kind| PARTS.contains(&kind));
+    let unknown = parts
+        .into_iter()
+        .find(|(.., part)| unknown(part))
+        .map(|(i, j, _)| Unread::kind(format!("messages[{i}].content[{j}]")));
+    Ok((model, messages.len(), unknown))
+}
+
+/// The kind of a tool call that this version cannot read, in an answer or a chunk of one.
+pub fn unknown_call(call: &Value) -> bool {
+    let known = ["function", "custom"];
+    !(call["type"].is_null()
+        || call["type"].as_str().is_some_and(|kind| kind.is_empty() || known.contains(&kind)))
 }
 
 fn message(at: &str, value: &Value) -> Result<(), RequestError> {
@@ -84,7 +105,7 @@ fn part(at: &str, value: &Value) -> Result<(), RequestError> {
             Some(Value::Object(image)) => required_text(image, &format!("{at}.image_url"), "url"),
             _ => wrong(format!("{at}.image_url"), "an object with a `url`"),
         },
-        // A kind that came after this version: the provider decides, its texts are scanned all the same.
+        // A kind that came after this version passes when observed, and its texts are scanned all the same.
         Some(_) => Ok(()),
     }
 }
@@ -142,7 +163,10 @@ mod tests {
                 {"type": "image_url", "image_url": {"url": "https://x/y.png"}}, {"type": "novel", "x": 1}]}),
             json!({"role": "user", "content": ""}),
         ] {
-            assert_eq!(request(&with(&message)), Ok(("m".to_owned(), 2)), "{message}");
+            let read =
+                request(&with(&message)).map(|(model, messages, unread)| (model, messages, unread.is_some()));
+            let odd = message["content"][2].is_object();
+            assert_eq!(read, Ok(("m".to_owned(), 2, odd)), "{message}");
         }
         assert!(
             request(&json!({"model": "a", "messages": [{"role": "user", "content": "x"}],

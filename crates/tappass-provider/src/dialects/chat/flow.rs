@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use tappass_model::Answer;
 
-use super::{Accumulator, deltas, is_usage_only, set_delta, stream::index_of};
+use super::{Accumulator, check::unknown_call, deltas, is_usage_only, set_delta, stream::index_of};
 use crate::dialects::{Channel, ChannelKind, Flow, Lanes, Stopped, Wants, name, walk::is_phrase};
 
 /// A stream of chunks in progress.
@@ -23,6 +23,7 @@ pub struct ChatFlow {
     tail: Vec<Value>,
     /// The choices that a chunk of `tail` is about.
     waiting: Vec<u64>,
+    unknown: Option<&'static str>,
 }
 
 impl ChatFlow {
@@ -36,6 +37,7 @@ impl ChatFlow {
             envelope: Value::Null,
             tail: Vec::new(),
             waiting: Vec::new(),
+            unknown: None,
         }
     }
 
@@ -94,8 +96,11 @@ impl ChatFlow {
 
 impl Flow for ChatFlow {
     fn push(&mut self, mut chunk: Value, lanes: &mut dyn Lanes) -> Result<Vec<Value>, Stopped> {
+        if let Some(what) = unknown(&chunk) {
+            self.unknown.get_or_insert(what);
+            lanes.unknown(what)?;
+        }
         if !chunk.is_object() {
-            lanes.unknown("an event")?;
             return Ok(Vec::new());
         }
         self.answer.push(&chunk);
@@ -172,7 +177,8 @@ impl Flow for ChatFlow {
     }
 
     fn take_answer(&mut self) -> Answer {
-        std::mem::take(&mut self.answer).answer()
+        let answer = std::mem::take(&mut self.answer).answer();
+        Answer { unknown: self.unknown.map(str::to_owned), ..answer }
     }
 
     fn refused(&self) -> Vec<Value> {
@@ -184,6 +190,16 @@ impl Flow for ChatFlow {
     fn envelope(&self) -> Value {
         self.envelope.clone()
     }
+}
+
+/// What of a chunk this version cannot read. A chunk has choices, if only none; one without says something else.
+fn unknown(chunk: &Value) -> Option<&'static str> {
+    if !chunk["choices"].is_array() && !chunk["usage"].is_object() {
+        return Some("an event");
+    }
+    let calls =
+        |choice: &Value| choice["delta"]["tool_calls"].as_array().is_some_and(|c| c.iter().any(unknown_call));
+    choices(chunk).any(|(_, choice)| calls(choice)).then_some("a tool call")
 }
 
 /// The choices that a chunk is about, each with its index.

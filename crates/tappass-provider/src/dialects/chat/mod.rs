@@ -12,7 +12,10 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tappass_model::{Answer, Dialect, ModelRequest};
 
-use super::{Failure, Flow, FromChat, History, Ids, RequestError, Shape, Voice, Wants, definitions, frame};
+use super::{
+    Failure, Flow, FromChat, History, Ids, RequestError, Shape, Voice, Wants, definitions, frame,
+    tools::provider_runs,
+};
 use crate::ProviderCall;
 
 pub use accumulate::Accumulator;
@@ -112,7 +115,7 @@ impl Voice for Chat {
 /// # Errors
 /// [`RequestError`]: what is wrong, where, and what would be right.
 pub fn read_request(body: Value, bytes: usize) -> Result<ModelRequest, RequestError> {
-    let (model, messages) = check::request(&body)?;
+    let (model, messages, unknown) = check::request(&body)?;
     let segments = collect::request(&body);
     Ok(ModelRequest {
         dialect: Dialect::OpenAiChat,
@@ -121,8 +124,9 @@ pub fn read_request(body: Value, bytes: usize) -> Result<ModelRequest, RequestEr
         bytes,
         segments,
         tools: definitions(&body).map(|(name, _)| name.to_owned()).collect(),
+        provider_tools: provider_runs(&body),
         messages,
-        unknown: None,
+        unknown,
         body,
     })
 }

@@ -32,6 +32,7 @@ impl Shape for Embeddings {
             bytes,
             segments: texts::request(&body),
             tools: Vec::new(),
+            provider_tools: Vec::new(),
             messages: 0,
             unknown,
             body,

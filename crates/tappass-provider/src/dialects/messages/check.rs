@@ -3,7 +3,10 @@
 use serde_json::Value;
 use tappass_model::Unread;
 
-use crate::dialects::check::{Object, RequestError, messages, model, optional, required_text, wrong};
+use crate::dialects::{
+    check::{Object, RequestError, messages, model, optional, required_text, wrong},
+    tools::tools_of_servers,
+};
 
 /// The kinds of content block that this version can read, in requests and answers.
 const KNOWN: &[&str] = &[
@@ -94,7 +97,11 @@ pub fn request(body: &Value, generates: bool) -> Result<Checked, RequestError> {
         }
         Some(_) => return wrong("tools", "a list of tools"),
     }
-    Ok(Checked { model, messages: messages.len(), unknown: unknown.map(Unread::kind) })
+    let mut unknown = unknown.map(Unread::kind);
+    if body.get("mcp_servers").and_then(Value::as_array).is_some_and(|servers| !servers.is_empty()) {
+        unknown.get_or_insert_with(|| tools_of_servers("mcp_servers"));
+    }
+    Ok(Checked { model, messages: messages.len(), unknown })
 }
 
 fn message(at: &str, value: &Value, unknown: &mut Option<String>) -> Result<(), RequestError> {

@@ -27,13 +27,14 @@ pub struct MessageFlow {
     begun: bool,
     /// The block that has begun to go out and has not ended.
     open: Option<u64>,
+    unknown: Option<&'static str>,
 }
 
 impl MessageFlow {
     /// At its start.
     pub fn new(wants: Wants) -> Self {
         let (message, inputs, tail) = (Value::Null, BTreeMap::new(), Vec::new());
-        Self { wants, message, inputs, tail, begun: false, open: None }
+        Self { wants, message, inputs, tail, begun: false, open: None, unknown: None }
     }
 
     /// The block with this index in the message so far.
@@ -179,6 +180,7 @@ impl Flow for MessageFlow {
             return Ok(if self.begun { vec![json!({"type": "ping"})] } else { Vec::new() });
         }
         if let Some(what) = unknown(&event) {
+            self.unknown.get_or_insert(what);
             lanes.unknown(what)?;
         }
         self.fold(&event);
@@ -230,7 +232,9 @@ impl Flow for MessageFlow {
                 block["input"] = input_of(&written);
             }
         }
-        Answer { body: Value::Null, ..texts::answer(&message) }
+        let answer = texts::answer(&message);
+        let unknown = answer.unknown.or_else(|| self.unknown.map(str::to_owned));
+        Answer { body: Value::Null, unknown, ..answer }
     }
 
     fn refused(&self) -> Vec<Value> {

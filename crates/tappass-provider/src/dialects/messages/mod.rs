@@ -15,7 +15,10 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tappass_model::{Answer, Dialect, ModelRequest};
 
-use super::{Failure, Flow, FromChat, History, Ids, RequestError, Shape, Voice, Wants, definitions, frame};
+use super::{
+    Failure, Flow, FromChat, History, Ids, RequestError, Shape, Voice, Wants, definitions, frame,
+    tools::provider_runs,
+};
 use crate::ProviderCall;
 
 pub(crate) use to_chat::request as to_chat;
@@ -41,6 +44,7 @@ fn read(dialect: Dialect, body: Value, bytes: usize) -> Result<ModelRequest, Req
         bytes,
         segments: texts::request(&body),
         tools: definitions(&body).map(|(name, _)| name.to_owned()).collect(),
+        provider_tools: provider_runs(&body),
         messages: checked.messages,
         unknown: checked.unknown,
         body,
