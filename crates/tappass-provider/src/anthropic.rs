@@ -5,9 +5,9 @@
 //! `reasoning_content` (the API takes its own reasoning back only with a signature that the chat dialect has no
 //! place for), and `seed`.
 
-mod answer;
-mod request;
-mod stream;
+pub(crate) mod answer;
+pub(crate) mod request;
+pub(crate) mod stream;
 
 use std::sync::Arc;
 
@@ -47,12 +47,6 @@ impl Anthropic {
         Ok(Self { upstream: Arc::new(upstream.with_header("anthropic-version", API_VERSION)) })
     }
 
-    /// The host it calls.
-    #[must_use]
-    pub fn host(&self) -> String {
-        self.upstream.host()
-    }
-
     /// Makes a call in the API's own dialect: the caller's body, as it is.
     async fn native(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
         let headers = call.headers();
@@ -89,6 +83,10 @@ impl Anthropic {
 impl Provider for Anthropic {
     fn id(&self) -> &str {
         self.upstream.provider()
+    }
+
+    fn host(&self) -> Option<String> {
+        Some(self.upstream.host())
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {

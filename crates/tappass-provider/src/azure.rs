@@ -42,18 +42,16 @@ impl Azure {
         let upstream = Arc::new(Upstream::new("azure", endpoint, auth, config)?);
         Ok(Self { upstream, api_version: api_version.to_owned() })
     }
-
-    /// The host it calls.
-    #[must_use]
-    pub fn host(&self) -> String {
-        self.upstream.host()
-    }
 }
 
 #[async_trait]
 impl Provider for Azure {
     fn id(&self) -> &str {
         self.upstream.provider()
+    }
+
+    fn host(&self) -> Option<String> {
+        Some(self.upstream.host())
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {
@@ -70,10 +68,10 @@ impl Provider for Azure {
         let (deployment, route) = (&call.model, openai::route(call.dialect));
         if call.dialect == Dialect::OpenAiResponses {
             // Spoken at the resource, where the deployment is the model, and without a version.
-            return openai::send(&self.upstream, "openai/v1/responses", call).await;
+            return openai::send(&self.upstream, "openai/v1/responses", call, true).await;
         }
         let path = format!("openai/deployments/{deployment}/{route}?api-version={}", self.api_version);
-        openai::send(&self.upstream, &path, call).await
+        openai::send(&self.upstream, &path, call, true).await
     }
 }
 

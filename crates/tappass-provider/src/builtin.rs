@@ -35,6 +35,10 @@ impl Provider for Builtin {
         "builtin"
     }
 
+    fn host(&self) -> Option<String> {
+        None
+    }
+
     fn speaks(&self, dialect: Dialect) -> bool {
         matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiEmbeddings | Dialect::AnthropicTokens)
     }

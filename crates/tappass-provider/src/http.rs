@@ -81,6 +81,30 @@ pub struct HttpConfig {
     pub ca_file: Option<PathBuf>,
 }
 
+/// What is to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accept {
+    /// A JSON body.
+    Json,
+    /// Server-sent events.
+    Events,
+    /// AWS's event stream, in binary frames.
+    Frames,
+}
+
+impl Accept {
+    const fn media(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Events => "text/event-stream",
+            Self::Frames => "application/vnd.amazon.eventstream",
+        }
+    }
+}
+
+/// Headers that sign a request.
+pub type Signature = Vec<(HeaderName, HeaderValue)>;
+
 /// A provider's HTTP side.
 pub struct Upstream {
     provider: Arc<str>,
@@ -143,6 +167,13 @@ impl Upstream {
         self
     }
 
+    /// Strikes one more secret from texts that come back, where no header of every request holds one.
+    #[must_use]
+    pub fn hiding(mut self, secret: &str) -> Self {
+        secret.clone_into(&mut self.key);
+        self
+    }
+
     /// The provider's id.
     #[must_use]
     pub fn provider(&self) -> &str {
@@ -169,18 +200,65 @@ impl Upstream {
         body: &Value,
         stream: bool,
     ) -> Result<Incoming, ProviderError> {
-        // Most requests fit, so that writing one seldom moves it.
+        let accept = if stream { Accept::Events } else { Accept::Json };
+        let request = self.posting(path, headers, self.written(body)?, accept)?;
+        self.fetch(request, accept).await
+    }
+
+    /// As [`Self::post`], with headers that sign the request: its method, its address, its content type and its body.
+    ///
+    /// # Errors
+    /// [`ProviderError`], after at most one retry.
+    pub async fn post_signed(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: &Value,
+        accept: Accept,
+        sign: &(dyn Fn(&http::Request<&[u8]>) -> Option<Signature> + Sync),
+    ) -> Result<Incoming, ProviderError> {
+        let text = self.written(body)?;
+        let mut request = self.posting(path, headers, text.clone(), accept)?;
+        let (scheme, host) = (self.base.scheme_str().unwrap_or("https"), self.base.authority());
+        let address = format!("{scheme}://{}{}", host.map_or("", |host| host.as_str()), request.uri());
+        let signable = http::Request::post(address).header(header::CONTENT_TYPE, "application/json");
+        let signature = signable.body(&*text).ok().and_then(|signable| sign(&signable));
+        let signature = signature.ok_or_else(|| self.garbled("a request that cannot be signed"))?;
+        request.headers_mut().extend(signature);
+        self.fetch(request, accept).await
+    }
+
+    /// Most requests fit, so that writing one seldom moves it.
+    fn written(&self, body: &Value) -> Result<Bytes, ProviderError> {
         let mut text = Vec::with_capacity(4096);
         serde_json::to_writer(&mut text, body)
             .map_err(|_| self.garbled("a request that cannot be written"))?;
-        let accept = if stream { "text/event-stream" } else { "application/json" };
-        let mut request = self.request(Method::POST, path, accept, text.into())?;
+        Ok(text.into())
+    }
+
+    fn posting(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+        text: Bytes,
+        accept: Accept,
+    ) -> Result<Outgoing, ProviderError> {
+        let mut request = self.request(Method::POST, path, accept, text)?;
         for (name, value) in headers {
             if let Ok(value) = HeaderValue::from_str(value) {
                 request.headers_mut().insert(*name, value);
             }
         }
-        self.fetch(request, stream).await
+        Ok(request)
+    }
+
+    /// Gets a JSON object.
+    ///
+    /// # Errors
+    /// [`ProviderError`], after at most one retry.
+    pub async fn get(&self, path: &str) -> Result<Value, ProviderError> {
+        let request = self.request(Method::GET, path, Accept::Json, Bytes::new())?;
+        self.fetch(request, Accept::Json).await?.json().await
     }
 
     /// The ids of a list of models, whose shape all the providers share: `{"data": [{"id"}]}`.
@@ -188,8 +266,7 @@ impl Upstream {
     /// # Errors
     /// [`ProviderError`], after at most one retry.
     pub async fn model_ids(&self, path: &str) -> Result<Vec<String>, ProviderError> {
-        let request = self.request(Method::GET, path, "application/json", Bytes::new())?;
-        let list = self.fetch(request, false).await?.json().await?;
+        let list = self.get(path).await?;
         let models = list["data"].as_array().ok_or_else(|| self.garbled("a list of models without data"))?;
         Ok(models.iter().filter_map(|model| model["id"].as_str()).map(str::to_owned).collect())
     }
@@ -199,7 +276,7 @@ impl Upstream {
         &self,
         method: Method,
         path: &str,
-        accept: &'static str,
+        accept: Accept,
         body: Bytes,
     ) -> Result<Outgoing, ProviderError> {
         let base = self.base.path().trim_end_matches('/');
@@ -209,19 +286,19 @@ impl Upstream {
         *request.method_mut() = method;
         *request.uri_mut() = path.into();
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept.media()));
         Ok(request)
     }
 
     /// Sends a request, again where that is safe and the budget allows.
-    async fn fetch(&self, request: Outgoing, stream: bool) -> Result<Incoming, ProviderError> {
+    async fn fetch(&self, request: Outgoing, accept: Accept) -> Result<Incoming, ProviderError> {
         self.budget.call();
         let until = Instant::now() + self.config.deadlines.total;
         let mut retried = false;
         loop {
-            let (error, wait) = match self.head(request.clone(), until, stream).await {
+            let (error, wait) = match self.head(request.clone(), until, accept != Accept::Json).await {
                 Ok((response, lease)) if response.status().is_success() => {
-                    return self.checked(response, lease, until, stream);
+                    return self.checked(response, lease, until, accept);
                 }
                 Ok((response, lease)) => {
                     let wait = retry::wait_for_status(response.status(), response.headers());
@@ -269,7 +346,7 @@ impl Upstream {
         response: Response<body::Incoming>,
         lease: Lease,
         until: Instant,
-        stream: bool,
+        accept: Accept,
     ) -> Result<Incoming, ProviderError> {
         let text =
             |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or("");
@@ -278,12 +355,8 @@ impl Upstream {
         }
         let kind =
             text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let fits = match stream {
-            true => kind == "text/event-stream",
-            false => kind == "application/json" || kind.ends_with("+json"),
-        };
-        if !fits {
-            let wanted = if stream { "text/event-stream" } else { "application/json" };
+        let wanted = accept.media();
+        if kind != wanted && !(accept == Accept::Json && kind.ends_with("+json")) {
             let kind: String = kind.chars().filter(char::is_ascii_graphic).take(60).collect();
             return Err(self.garbled(&format!("content of type {kind:?} instead of {wanted}")));
         }
@@ -318,8 +391,12 @@ impl Upstream {
         retry_after: Option<Duration>,
     ) -> ProviderError {
         let error = body.get("error").unwrap_or(body);
-        let said =
-            [&error["message"], error, &body["message"], &body["detail"]].into_iter().find_map(Value::as_str);
+        let said = [&error["message"], error, &body["message"], &body["detail"], &body["detail"][0]["msg"]];
+        let said = said.into_iter().find_map(Value::as_str);
+        // Google tells a key that it refuses as a bad request.
+        let reasons = error["details"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let refused = reasons.iter().any(|detail| detail["reason"] == "API_KEY_INVALID");
+        let status = if refused { StatusCode::UNAUTHORIZED } else { status };
         let message = match said {
             Some(said) => self.scrub(said),
             None => status.canonical_reason().unwrap_or("an error without a message").to_owned(),
@@ -329,7 +406,8 @@ impl Upstream {
         ProviderError::Upstream {
             provider: self.provider.to_string(),
             status: status.as_u16(),
-            body: json!({"message": message, "type": kind, "param": text("param"), "code": text("code")}),
+            body: json!({"message": message, "type": kind, "param": text("param"),
+                "code": text("code").or_else(|| text("status"))}),
             message,
             retry_after,
         }

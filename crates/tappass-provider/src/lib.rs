@@ -2,14 +2,17 @@
 
 pub mod anthropic;
 pub mod azure;
+pub mod bedrock;
 pub mod builtin;
 pub mod dialects;
+pub mod gemini;
 pub mod http;
 pub mod kept;
 pub mod openai;
 pub mod provider;
 pub mod region;
 pub mod router;
+mod setup;
 pub mod sse;
 mod translate;
 

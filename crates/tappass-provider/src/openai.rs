@@ -1,5 +1,8 @@
 //! OpenAI, and everything that speaks its dialects under another base URL.
 
+mod kinds;
+mod quirks;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,28 +19,46 @@ use crate::{
     router::ProviderConfigError,
 };
 
-/// Where OpenAI is.
-pub const BASE_URL: &str = "https://api.openai.com/v1";
+pub use kinds::{KINDS, Kind, OPENAI};
+pub use quirks::Quirks;
 
-/// OpenAI's API for chat, responses and embeddings.
+/// A server of OpenAI's dialects.
 pub struct OpenAi {
     upstream: Arc<Upstream>,
+    kind: Kind,
+    /// Whether it takes Responses; if not, they go by way of chat.
+    responds: bool,
 }
 
 impl OpenAi {
-    /// The API under `base_url`, with a key where it wants one (a model server of one's own may not).
+    /// OpenAI's API under `base_url`, with a key where it wants one (a model server of one's own may not).
     ///
     /// # Errors
     /// [`ProviderConfigError`].
     pub fn new(base_url: &str, key: Option<&str>, config: &HttpConfig) -> Result<Self, ProviderConfigError> {
-        let auth = key.map(|key| (header::AUTHORIZATION, format!("Bearer {key}")));
-        Ok(Self { upstream: Arc::new(Upstream::new("openai", base_url, auth, config)?) })
+        Self::of(OPENAI, base_url, key, config)
     }
 
-    /// The host it calls.
+    /// A server of another kind.
+    ///
+    /// # Errors
+    /// [`ProviderConfigError`].
+    pub fn of(
+        kind: Kind,
+        base_url: &str,
+        key: Option<&str>,
+        config: &HttpConfig,
+    ) -> Result<Self, ProviderConfigError> {
+        let auth = key.map(|key| (header::AUTHORIZATION, format!("Bearer {key}")));
+        let upstream = Arc::new(Upstream::new(kind.id, base_url, auth, config)?);
+        Ok(Self { upstream, kind, responds: kind.responds })
+    }
+
+    /// Whether it takes Responses, where that is not as with others of its kind.
     #[must_use]
-    pub fn host(&self) -> String {
-        self.upstream.host()
+    pub const fn responding(mut self, responds: bool) -> Self {
+        self.responds = responds;
+        self
     }
 }
 
@@ -47,12 +68,25 @@ impl Provider for OpenAi {
         self.upstream.provider()
     }
 
-    fn speaks(&self, dialect: Dialect) -> bool {
-        speaks(dialect)
+    fn host(&self) -> Option<String> {
+        Some(self.upstream.host())
     }
 
-    async fn send(&self, call: ProviderCall) -> Result<ProviderReply, ProviderError> {
-        send(&self.upstream, route(call.dialect), call).await
+    fn speaks(&self, dialect: Dialect) -> bool {
+        speaks(dialect) && (self.responds || dialect != Dialect::OpenAiResponses)
+    }
+
+    async fn send(&self, mut call: ProviderCall) -> Result<ProviderReply, ProviderError> {
+        let route = route(call.dialect);
+        if call.dialect != Dialect::OpenAiChat {
+            return send(&self.upstream, route, call, true).await;
+        }
+        let quirks = self.kind.quirks;
+        let unsupported =
+            |feature| ProviderError::Unsupported { provider: self.upstream.provider().to_owned(), feature };
+        quirks.ask(&mut call.body).map_err(unsupported)?;
+        let reply = send(&self.upstream, route, call, !quirks.tells_usage).await?;
+        Ok(if quirks == Quirks::NONE { reply } else { quirks::plain(reply) })
     }
 
     async fn models(&self) -> Result<Vec<String>, ProviderError> {
@@ -88,11 +122,12 @@ async fn whole(
     Err(upstream.garbled(else_it_is))
 }
 
-/// Makes a call in a dialect that is spoken here.
+/// Makes a call in a dialect that is spoken here. `asks_usage`: a stream's usage is told when it is asked for.
 pub(crate) async fn send(
     upstream: &Arc<Upstream>,
     path: &str,
     call: ProviderCall,
+    asks_usage: bool,
 ) -> Result<ProviderReply, ProviderError> {
     let headers = call.headers();
     let mut body = call.body;
@@ -100,8 +135,10 @@ pub(crate) async fn send(
     if call.dialect != Dialect::OpenAiChat {
         take_session(&mut body);
     }
-    if call.stream && call.dialect == Dialect::OpenAiChat {
+    if call.stream {
         body["stream"] = true.into();
+    }
+    if call.stream && call.dialect == Dialect::OpenAiChat && asks_usage {
         // Without it no one would know what a stream cost.
         if !body["stream_options"].is_object() {
             body["stream_options"] = json!({});

@@ -146,8 +146,11 @@ impl ProviderError {
 /// A model provider.
 #[async_trait::async_trait]
 pub trait Provider: Send + Sync {
-    /// Its id, which is also its routing prefix: `openai`, `anthropic`, `azure`, `builtin`.
+    /// Its id, which is also its routing prefix: one of [`crate::router::PROVIDERS`].
     fn id(&self) -> &str;
+
+    /// The host it calls; `None` where nothing is called.
+    fn host(&self) -> Option<String>;
 
     /// Whether it takes calls in this dialect. All take the chat dialect; [`crate::send`] goes by way of it.
     fn speaks(&self, dialect: Dialect) -> bool {

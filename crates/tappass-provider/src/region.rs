@@ -40,7 +40,14 @@ pub fn of_host(host: &str) -> Option<&'static str> {
         return Some(LOCAL);
     }
     let azure = name.ends_with(".azure.com") || name.ends_with(".microsoft.com");
-    let eu = matches!(name, "eu.api.openai.com" | "api.mistral.ai")
+    // Regional hosts of AWS: bedrock-runtime.<region>.amazonaws.com; London and Zurich are not in the Union.
+    let aws = name.strip_suffix(".amazonaws.com").and_then(|rest| rest.rsplit('.').next());
+    let aws = aws.is_some_and(|region| {
+        region.starts_with("eu-") && !matches!(region, "eu-west-2" | "eu-central-2")
+            || region == "eusc-de-east-1"
+    });
+    let eu = aws
+        || matches!(name, "eu.api.openai.com" | "api.mistral.ai")
         || (azure && name.split('.').next().is_some_and(|first| AZURE_EU.contains(&first)));
     eu.then_some(EU)
 }
@@ -69,10 +76,23 @@ mod tests {
         for local in ["127.0.0.1:8080", "localhost", "10.1.2.3", "[::1]:80", "llm.internal"] {
             assert_eq!(of_host(local), Some(LOCAL), "{local}");
         }
-        for eu in ["eu.api.openai.com", "api.mistral.ai", "swedencentral.api.cognitive.microsoft.com"] {
+        for eu in [
+            "eu.api.openai.com",
+            "api.mistral.ai",
+            "swedencentral.api.cognitive.microsoft.com",
+            "bedrock-runtime.eu-central-1.amazonaws.com",
+        ] {
             assert_eq!(of_host(eu), Some(EU), "{eu}");
         }
-        for unknown in ["api.openai.com", "x.openai.azure.com", "203.0.113.9:9", "westeurope.example.com"] {
+        for unknown in [
+            "api.openai.com",
+            "x.openai.azure.com",
+            "203.0.113.9:9",
+            "westeurope.example.com",
+            "bedrock-runtime.us-east-1.amazonaws.com",
+            "bedrock-runtime.eu-west-2.amazonaws.com",
+            "eu-west-1.amazonaws.com.example",
+        ] {
             assert_eq!(of_host(unknown), None, "{unknown}");
         }
         assert!(is_on("1") && is_on("yes please") && !is_on("False") && !is_on(""));

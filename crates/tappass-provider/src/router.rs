@@ -1,21 +1,20 @@
 //! Which providers there are, and which one answers for a model's name.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
 use crate::{
     Provider, ProviderError,
-    anthropic::{self, Anthropic},
-    azure::Azure,
     builtin::{self, Builtin},
-    http::{Deadlines, HttpConfig},
-    openai::{self, OpenAi},
-    region,
+    openai::OPENAI,
+    region, setup,
 };
 
-/// The ids of the providers this gateway knows, which are the prefixes of models' names.
-pub const PROVIDERS: [&str; 4] = ["openai", "azure", "anthropic", "builtin"];
+/// The ids of the providers this gateway knows, which are the prefixes of models' names. The first that is set up is the
+/// default; Bedrock never becomes it by itself, since a machine may have AWS's variables for another purpose.
+pub const PROVIDERS: [&str; 10] =
+    ["openai", "azure", "anthropic", "gemini", "mistral", "ollama", "vllm", "lmstudio", "builtin", "bedrock"];
 
 /// Why the providers cannot be set up. Says what to change; holds no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +38,12 @@ pub enum ProviderConfigError {
     /// Azure's API version is none.
     #[error("AZURE_OPENAI_API_VERSION must look like {}", crate::azure::API_VERSION)]
     ApiVersion,
+    /// A switch that is none.
+    #[error("{}_RESPONSES must be `native` (the server speaks Responses) or `chat` (they are translated)", provider.to_uppercase())]
+    Responses {
+        /// The provider's id.
+        provider: &'static str,
+    },
     /// One of a pair is missing.
     #[error("{given} is set but {missing} is not: set both, or neither")]
     Half {
@@ -100,12 +105,10 @@ pub struct ProviderInfo {
 /// The providers that are configured.
 #[derive(Clone)]
 pub struct Providers {
-    openai: Option<Arc<OpenAi>>,
+    /// By id. `builtin` is always there.
+    set_up: BTreeMap<&'static str, Arc<dyn Provider>>,
     /// The OpenAI dialect under another base URL: any prefix may be part of a model's name there.
     custom_base: bool,
-    azure: Option<Arc<Azure>>,
-    anthropic: Option<Arc<Anthropic>>,
-    builtin: Arc<Builtin>,
     default: &'static str,
     /// What `<PROVIDER>_REGION` says, by id.
     regions: BTreeMap<&'static str, String>,
@@ -121,35 +124,9 @@ impl Providers {
     /// [`ProviderConfigError`]: what is set but cannot be used.
     pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ProviderConfigError> {
         let get = |name: &str| env(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-        let config = http_config(&get)?;
-        let base = get("OPENAI_BASE_URL");
-        let custom_base = base.as_deref().is_some_and(|url| url.trim_end_matches('/') != openai::BASE_URL);
-        let key = get("OPENAI_API_KEY");
-        let openai = (key.is_some() || custom_base)
-            .then(|| OpenAi::new(base.as_deref().unwrap_or(openai::BASE_URL), key.as_deref(), &config))
-            .transpose()?;
-        let half = |given, missing| Err(ProviderConfigError::Half { given, missing });
-        let azure = match (get("AZURE_OPENAI_ENDPOINT"), get("AZURE_OPENAI_API_KEY")) {
-            (Some(endpoint), Some(key)) => {
-                Some(Azure::new(&endpoint, &key, get("AZURE_OPENAI_API_VERSION").as_deref(), &config)?)
-            }
-            (Some(_), None) => return half("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"),
-            (None, Some(_)) => return half("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT"),
-            (None, None) => None,
-        };
-        let base = get("ANTHROPIC_BASE_URL").unwrap_or_else(|| anthropic::BASE_URL.to_owned());
-        let anthropic =
-            get("ANTHROPIC_API_KEY").map(|key| Anthropic::new(&base, &key, &config)).transpose()?;
-        let mut providers = Self {
-            openai: openai.map(Arc::new),
-            custom_base,
-            azure: azure.map(Arc::new),
-            anthropic: anthropic.map(Arc::new),
-            builtin: Arc::new(Builtin),
-            default: "builtin",
-            regions: BTreeMap::new(),
-            eu_only: false,
-        };
+        let mut providers = Self::builtin_only();
+        providers.set_up.extend(setup::all(&get)?);
+        providers.custom_base = get("OPENAI_BASE_URL").is_some_and(|url| !setup::is_usual(OPENAI, &url));
         let configured = |id: &&str| providers.get(id).is_some();
         providers.default = match get("TAPPASS_DEFAULT_PROVIDER") {
             None => PROVIDERS.into_iter().find(configured).unwrap_or("builtin"),
@@ -159,10 +136,8 @@ impl Providers {
                 .find(|id| *id == name)
                 .ok_or(ProviderConfigError::Default { name })?,
         };
-        for (id, variable) in
-            [("openai", "OPENAI_REGION"), ("azure", "AZURE_OPENAI_REGION"), ("anthropic", "ANTHROPIC_REGION")]
-        {
-            providers.regions.extend(get(variable).map(|region| (id, region.to_ascii_lowercase())));
+        for id in PROVIDERS {
+            providers.regions.extend(get(&region_of(id)).map(|region| (id, region.to_ascii_lowercase())));
         }
         providers.eu_only = get("TAPPASS_EU_DATA_RESIDENCY").is_some_and(|value| region::is_on(&value));
         Ok(providers)
@@ -171,13 +146,10 @@ impl Providers {
     /// Only the built-in model.
     #[must_use]
     pub fn builtin_only() -> Self {
-        let builtin = Arc::new(Builtin);
+        let builtin: Arc<dyn Provider> = Arc::new(Builtin);
         Self {
-            openai: None,
+            set_up: BTreeMap::from([("builtin", builtin)]),
             custom_base: false,
-            azure: None,
-            anthropic: None,
-            builtin,
             default: "builtin",
             regions: BTreeMap::new(),
             eu_only: false,
@@ -193,7 +165,7 @@ impl Providers {
             if let Some(id) = PROVIDERS.into_iter().find(|id| *id == prefix) {
                 return self.take(id, bare);
             }
-            if self.custom_base && self.openai.is_some() {
+            if self.custom_base {
                 return self.take("openai", model);
             }
             return Err(ProviderError::NotConfigured(format!(
@@ -205,8 +177,11 @@ impl Providers {
             // Whatever the default is: a try-out must not go to a provider because a key is set.
             return self.take("builtin", model);
         }
-        if model.starts_with("claude-") && self.anthropic.is_some() {
-            return self.take("anthropic", model);
+        let of_its_maker = [("claude-", "anthropic"), ("gemini-", "gemini")].into_iter();
+        let mut of_its_maker =
+            of_its_maker.filter(|(start, id)| model.starts_with(start) && self.set_up.contains_key(id));
+        if let Some((_, id)) = of_its_maker.next() {
+            return self.take(id, model);
         }
         self.take(self.default, model)
     }
@@ -216,14 +191,24 @@ impl Providers {
             return Err(ProviderError::NotConfigured(format!("a model's name must follow \"{id}/\"")));
         }
         match self.get(id) {
+            Some(_) if self.eu_only && id == "bedrock" && leaves_its_region(bare) => {
+                Err(ProviderError::NotConfigured(format!(
+                    "this gateway keeps data in the EU (TAPPASS_EU_DATA_RESIDENCY), and {bare:?} may be answered anywhere"
+                )))
+            }
             Some(provider) => Ok((provider, bare.to_owned())),
             None if self.barred(id) => Err(ProviderError::NotConfigured(format!(
-                "this gateway keeps data in the EU (TAPPASS_EU_DATA_RESIDENCY), and {id} is not known to be there: set {}_REGION=eu if it is",
-                if id == "azure" { "AZURE_OPENAI".to_owned() } else { id.to_uppercase() }
+                "this gateway keeps data in the EU (TAPPASS_EU_DATA_RESIDENCY), and {id} is not known to be there: set {}=eu if it is",
+                region_of(id)
             ))),
             None => Err(ProviderError::NotConfigured(format!(
-                "{id} has no key here: set {} and restart",
-                needs(id)
+                "{id} is not set up here: set {} and restart{}",
+                needs(id),
+                if self.custom_base {
+                    format!(", or ask for openai/{id}/{bare} where OPENAI_BASE_URL leads")
+                } else {
+                    String::new()
+                }
             ))),
         }
     }
@@ -235,13 +220,10 @@ impl Providers {
         if let Some(region) = self.regions.get(id) {
             return Some(region);
         }
-        match id {
-            "openai" => self.openai.as_ref().and_then(|p| region::of_host(&p.host())),
-            "azure" => self.azure.as_ref().and_then(|p| region::of_host(&p.host())),
-            "anthropic" => self.anthropic.as_ref().and_then(|p| region::of_host(&p.host())),
-            "builtin" => Some(region::LOCAL),
-            _ => None,
+        if id == "builtin" {
+            return Some(region::LOCAL);
         }
+        self.set_up.get(id).and_then(|provider| region::of_host(&provider.host()?))
     }
 
     /// Whether a provider is not called because data must stay in the EU.
@@ -253,12 +235,7 @@ impl Providers {
         if self.barred(id) {
             return None;
         }
-        match id {
-            "openai" => self.openai.clone().map(|p| p as Arc<dyn Provider>),
-            "azure" => self.azure.clone().map(|p| p as Arc<dyn Provider>),
-            "anthropic" => self.anthropic.clone().map(|p| p as Arc<dyn Provider>),
-            _ => Some(Arc::clone(&self.builtin) as Arc<dyn Provider>),
-        }
+        self.set_up.get(id).cloned()
     }
 
     /// Where models without a prefix go.
@@ -290,12 +267,7 @@ impl Providers {
             .map(|id| ProviderInfo {
                 id,
                 configured: self.get(id).is_some(),
-                host: match id {
-                    "openai" => self.openai.as_ref().map(|p| p.host()),
-                    "azure" => self.azure.as_ref().map(|p| p.host()),
-                    "anthropic" => self.anthropic.as_ref().map(|p| p.host()),
-                    _ => None,
-                },
+                host: self.set_up.get(id).and_then(|provider| provider.host()),
                 default: id == self.default,
                 needs: needs(id),
             })
@@ -308,27 +280,23 @@ fn needs(id: &str) -> &'static str {
         "openai" => "OPENAI_API_KEY (or OPENAI_BASE_URL for a server that wants no key)",
         "azure" => "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY",
         "anthropic" => "ANTHROPIC_API_KEY",
+        "gemini" => "GOOGLE_API_KEY",
+        "mistral" => "MISTRAL_API_KEY",
+        "ollama" => "OLLAMA_HOST",
+        "vllm" => "VLLM_BASE_URL",
+        "lmstudio" => "LMSTUDIO_BASE_URL",
+        "bedrock" => "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
         _ => "nothing",
     }
 }
 
-fn http_config(get: &dyn Fn(&str) -> Option<String>) -> Result<HttpConfig, ProviderConfigError> {
-    let seconds = |variable: &'static str, default: Duration| match get(variable) {
-        None => Ok(default),
-        Some(text) => text
-            .parse::<f64>()
-            .ok()
-            .and_then(|s| Duration::try_from_secs_f64(s).ok())
-            .filter(|time| !time.is_zero())
-            .ok_or(ProviderConfigError::Seconds { variable }),
-    };
-    let default = Deadlines::default();
-    let deadlines = Deadlines {
-        connect: seconds("TAPPASS_PROVIDER_CONNECT_TIMEOUT", default.connect)?,
-        first_byte: seconds("TAPPASS_PROVIDER_FIRST_BYTE_TIMEOUT", default.first_byte)?,
-        answer: seconds("TAPPASS_PROVIDER_ANSWER_TIMEOUT", default.answer)?,
-        idle: seconds("TAPPASS_PROVIDER_IDLE_TIMEOUT", default.idle)?,
-        total: seconds("TAPPASS_PROVIDER_TOTAL_TIMEOUT", default.total)?,
-    };
-    Ok(HttpConfig { deadlines, ca_file: get("TAPPASS_CA_FILE").map(PathBuf::from), ..HttpConfig::default() })
+/// The variable that states where a provider is.
+fn region_of(id: &str) -> String {
+    if id == "azure" { "AZURE_OPENAI_REGION".to_owned() } else { format!("{}_REGION", id.to_uppercase()) }
+}
+
+/// Whether a model is a profile of Bedrock's that picks a region by itself, not within the EU.
+fn leaves_its_region(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    ["global.", "us.", "us-gov.", "apac.", "jp.", "au.", "ca."].iter().any(|start| name.starts_with(start))
 }

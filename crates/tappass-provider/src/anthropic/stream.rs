@@ -48,6 +48,11 @@ impl Translation {
                 Some(call) if !call.begun => Some(self.arguments(call.index, "{}")),
                 _ => None,
             },
+            // Of an API that tells the tokens after all else.
+            "count" => {
+                self.count(&event["usage"]);
+                None
+            }
             "message_delta" => {
                 self.count(&event["usage"]);
                 let reason = finish_reason(&event["delta"]["stop_reason"]);

@@ -124,8 +124,14 @@ impl Incoming {
         ProviderError::TimedOut { provider: self.provider.to_string(), what, after }
     }
 
-    fn garbled(&self, reason: &str) -> ProviderError {
+    /// What came cannot be understood.
+    pub(crate) fn garbled(&self, reason: &str) -> ProviderError {
         ProviderError::Garbled { provider: self.provider.to_string(), reason: reason.to_owned() }
+    }
+
+    /// Bytes of the largest event that is taken.
+    pub(crate) const fn largest_event(&self) -> usize {
+        self.limits.event
     }
 }
 

@@ -159,3 +159,90 @@ fn with_data_kept_in_the_eu_what_is_not_known_to_be_there_is_not_called() {
         assert_eq!(resolve(&Providers::from_env(&env(&vars)).expect("set up"), "x"), pair("openai", "x"));
     }
 }
+
+#[test]
+fn every_prefix_leads_to_its_provider() {
+    let all = [
+        ("GOOGLE_API_KEY", "g"),
+        ("MISTRAL_API_KEY", "m"),
+        ("OLLAMA_HOST", "127.0.0.1"),
+        ("VLLM_BASE_URL", "http://10.0.0.1:8000/v1"),
+        ("LMSTUDIO_BASE_URL", "http://10.0.0.2:1234/v1"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+        ("AWS_REGION", "eu-central-1"),
+    ];
+    let providers = Providers::from_env(&env(&all)).expect("good settings");
+    for (model, id, bare, host) in [
+        ("gemini/gemini-x", "gemini", "gemini-x", "generativelanguage.googleapis.com"),
+        ("gemini-x", "gemini", "gemini-x", "generativelanguage.googleapis.com"),
+        ("mistral/mistral-x", "mistral", "mistral-x", "api.mistral.ai"),
+        ("ollama/llama3:8b", "ollama", "llama3:8b", "127.0.0.1:11434"),
+        ("vllm/meta/llama", "vllm", "meta/llama", "10.0.0.1:8000"),
+        ("lmstudio/qwen", "lmstudio", "qwen", "10.0.0.2:1234"),
+        (
+            "bedrock/eu.anthropic.x-v1:0",
+            "bedrock",
+            "eu.anthropic.x-v1:0",
+            "bedrock-runtime.eu-central-1.amazonaws.com",
+        ),
+    ] {
+        assert_eq!(resolve(&providers, model), pair(id, bare));
+        assert_eq!(providers.resolve(model).expect("set up").0.host().as_deref(), Some(host));
+    }
+    assert_eq!(providers.default_provider(), "gemini");
+    assert_eq!((providers.region("bedrock"), providers.region("ollama")), (Some("eu"), Some("local")));
+    let ambient = Providers::from_env(&env(&all[5..])).expect("good settings");
+    assert_eq!(
+        ambient.default_provider(),
+        "builtin",
+        "a machine may have AWS's variables for another purpose"
+    );
+    let nothing =
+        Providers::from_env(&env(&[("MISTRAL_BASE_URL", "http://x/v1"), ("AWS_REGION", "x")])).expect("fine");
+    for (model, needs) in [
+        ("gemini/x", "GOOGLE_API_KEY"),
+        ("mistral/x", "MISTRAL_API_KEY"),
+        ("ollama/x", "OLLAMA_HOST"),
+        ("vllm/x", "VLLM_BASE_URL"),
+        ("lmstudio/x", "LMSTUDIO_BASE_URL"),
+        ("bedrock/x", "AWS_ACCESS_KEY_ID"),
+    ] {
+        let Err(ProviderError::NotConfigured(why)) = resolve(&nothing, model) else { panic!("{model}") };
+        assert!(why.contains(needs), "{why}");
+    }
+    // A prefix always means its provider, also where a server of many names is set up.
+    let proxy =
+        Providers::from_env(&env(&[("OPENAI_BASE_URL", "http://proxy.local/v1")])).expect("good settings");
+    let Err(ProviderError::NotConfigured(why)) = resolve(&proxy, "mistral/mistral-x") else {
+        panic!("no key")
+    };
+    assert!(why.contains("openai/mistral/mistral-x"), "{why}");
+    assert_eq!(resolve(&proxy, "openai/mistral/mistral-x"), pair("openai", "mistral/mistral-x"));
+    assert_eq!(resolve(&proxy, "meta/llama"), pair("openai", "meta/llama"));
+    let residency = [&all[5..], &[("TAPPASS_EU_DATA_RESIDENCY", "1")]].concat();
+    let eu = Providers::from_env(&env(&residency)).expect("good settings");
+    assert_eq!(resolve(&eu, "bedrock/eu.x"), pair("bedrock", "eu.x"));
+    for model in [
+        "bedrock/global.x",
+        "bedrock/us.x",
+        "bedrock/arn:aws:bedrock:eu-central-1:1:inference-profile/global.x",
+    ] {
+        assert!(resolve(&eu, model).is_err(), "{model}");
+    }
+}
+
+#[test]
+fn responses_are_native_or_translated_as_the_operator_says() {
+    use tappass_model::Dialect::OpenAiResponses;
+    let speaks = |vars: &[(&str, &str)], model: &str| {
+        let providers = Providers::from_env(&env(vars)).expect("good settings");
+        providers.resolve(model).expect("set up").0.speaks(OpenAiResponses)
+    };
+    let (open, own) = (("OPENAI_API_KEY", "k"), ("VLLM_BASE_URL", "http://x/v1"));
+    assert!(speaks(&[open], "gpt") && !speaks(&[own], "vllm/x"));
+    assert!(!speaks(&[open, ("OPENAI_RESPONSES", "chat")], "gpt"));
+    assert!(speaks(&[own, ("VLLM_RESPONSES", "native")], "vllm/x"));
+    let Err(error) = Providers::from_env(&env(&[own, ("VLLM_RESPONSES", "yes")])) else { panic!("no such") };
+    assert!(error.to_string().starts_with("VLLM_RESPONSES must be"), "{error}");
+}

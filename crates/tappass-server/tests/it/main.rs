@@ -23,6 +23,7 @@ mod mcp_transport;
 mod mcp_upstream;
 mod messages;
 mod policies;
+mod providers;
 mod responses;
 mod scenarios;
 mod scripted;

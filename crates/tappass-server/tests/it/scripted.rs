@@ -19,7 +19,8 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// With more of the environment beside the provider's address and key.
+    /// With more of the environment beside the provider's address and key. In it `{base}` and `{origin}` stand for where
+    /// the provider is, with and without `/v1`.
     pub async fn new(more: &[(&'static str, &'static str)]) -> Self {
         Self::of(setup(config()), more).await
     }
@@ -36,7 +37,7 @@ impl Scripted {
             other => more
                 .iter()
                 .find(|(n, _)| *n == other)
-                .map(|(_, v)| (*v).to_owned())
+                .map(|(_, v)| v.replace("{base}", &base).replace("{origin}", base.trim_end_matches("/v1")))
                 .or_else(|| secrets(other)),
         };
         let app = Box::pin(App::open(Setup { env: Arc::new(env), ..plain })).await.expect("opens").0;

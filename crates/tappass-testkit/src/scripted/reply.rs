@@ -2,6 +2,8 @@
 
 use std::{iter::repeat_n, time::Duration};
 
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -34,6 +36,8 @@ enum Content {
     Whole(Value),
     /// Server-sent events.
     Events(Vec<Value>),
+    /// Frames of AWS's event stream.
+    Frames(Vec<Bytes>),
     /// Anything.
     Parts(Vec<Part>),
 }
@@ -73,6 +77,14 @@ impl Reply {
     #[must_use]
     pub fn stream(events: Vec<Value>, pause: Duration) -> Self {
         Self::new(Content::Events(events)).pause(pause)
+    }
+
+    /// A body of AWS's event stream: an event of this type with this payload in each frame. A type that ends in `Exception`
+    /// makes it an exception.
+    #[must_use]
+    pub fn frames(events: &[(&str, Value)]) -> Self {
+        let frames = events.iter().map(|(kind, body)| frame(kind, body)).collect();
+        Self::new(Content::Frames(frames))
     }
 
     /// A stream of chat chunks that say these pieces, each in its own chunk.
@@ -234,11 +246,13 @@ impl Reply {
 
     /// The reply to this request: its content type, where it has none of its own, and its acts.
     pub(super) fn acts(&self, request: &RecordedRequest) -> (&'static str, Vec<Part>) {
-        let typed = ["/messages", "/responses"].iter().any(|path| request.path.contains(path));
+        let typed =
+            ["/messages", "/responses", "GenerateContent"].iter().any(|path| request.path.contains(path));
         let (content_type, pieces) = match &self.content {
             Content::Says(text) => says(text, request),
             Content::Whole(body) => ("application/json", vec![Bytes::from(body.to_string())]),
             Content::Events(events) => ("text/event-stream", framed(events, typed)),
+            Content::Frames(frames) => ("application/vnd.amazon.eventstream", frames.clone()),
             Content::Parts(parts) => return ("", parts.clone()),
         };
         let mut acts = Vec::with_capacity(pieces.len());
@@ -402,6 +416,18 @@ fn chat_chunks<'a>(words: impl Iterator<Item = &'a str>, model: &Value, with_usa
 
 fn usage(tokens: usize) -> Value {
     json!({"prompt_tokens": 10, "completion_tokens": tokens, "total_tokens": 10 + tokens})
+}
+
+fn frame(kind: &str, body: &Value) -> Bytes {
+    let exception = kind.ends_with("Exception");
+    let (of, name) = if exception { ("exception", ":exception-type") } else { ("event", ":event-type") };
+    let text = |text: &str| HeaderValue::String(text.to_owned().into());
+    let message = Message::new(body.to_string())
+        .add_header(Header::new(":message-type", text(of)))
+        .add_header(Header::new(name, text(kind)));
+    let mut bytes = Vec::new();
+    write_message_to(&message, &mut bytes).expect("headers are short");
+    bytes.into()
 }
 
 fn framed(events: &[Value], named: bool) -> Vec<Bytes> {
