@@ -43,6 +43,7 @@ fuzz_target!(|data: &[u8]| {
         body: request.body,
         traceparent: None,
         passed: Vec::new(),
+        owner: None,
     };
     if let Ok((call, mut back)) = shape.to_chat(call) {
         dialects::of(Dialect::OpenAiChat).history(&call.body);

@@ -56,6 +56,7 @@ impl Dialect {
         Self::AnthropicTokens,
         Self::ToolCall,
         Self::ToolResult,
+        Self::OpenAiResponses,
         Self::Prompt,
     ];
 }

@@ -108,11 +108,15 @@ pub(crate) fn route(dialect: Dialect) -> &'static str {
 async fn whole(
     upstream: &Upstream,
     incoming: Incoming,
+    dialect: Dialect,
     is_answer: fn(&Value) -> bool,
     else_it_is: &str,
 ) -> Result<ProviderReply, ProviderError> {
-    let answer = incoming.json().await?;
+    let mut answer = incoming.json().await?;
     if is_answer(&answer) {
+        if dialect == Dialect::OpenAiResponses {
+            responses::forget_request(&mut answer);
+        }
         return Ok(ProviderReply::Whole(answer));
     }
     // Some servers of these dialects tell errors with a 200.
@@ -153,7 +157,7 @@ pub(crate) async fn send(
         _ => (of, "an answer without choices"),
     };
     if !call.stream {
-        return whole(upstream, incoming, is_answer, else_it_is).await;
+        return whole(upstream, incoming, call.dialect, is_answer, else_it_is).await;
     }
     let reader = Reader { events: incoming.events(), upstream: Arc::clone(upstream), finished: false };
     Ok(ProviderReply::Stream(match call.dialect {
@@ -198,7 +202,10 @@ fn events(reader: Reader) -> EventStream {
     Box::pin(stream::try_unfold(Some(reader), |reader| async move {
         let Some(mut reader) = reader else { return Ok(None) };
         let Some(event) = reader.events.next().await? else { return Err(reader.events.cut_off()) };
-        let body = reader.events.json(&event)?;
+        let mut body = reader.events.json(&event)?;
+        if let Some(response) = body.get_mut("response") {
+            responses::forget_request(response);
+        }
         if body["type"] == "error" || body["error"].is_object() {
             return Err(reader.upstream.upstream_error(StatusCode::BAD_GATEWAY, &body, None));
         }

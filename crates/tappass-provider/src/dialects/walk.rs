@@ -151,7 +151,13 @@ pub(super) fn payload_start(key: &str, text: &str) -> Option<usize> {
             }
             comma + 1
         }
-        _ if matches!(key, "data" | "file_data" | "signature" | "encrypted_content") => 0,
+        _ if matches!(
+            key,
+            "data" | "file_data" | "signature" | "thought_signature" | "encrypted_content"
+        ) =>
+        {
+            0
+        }
         _ => return None,
     };
     let payload = text[start..].trim_end_matches('=').as_bytes();
@@ -251,6 +257,7 @@ const KEYS: &[&str] = &[
     "error",
     "examples",
     "execution",
+    "extra_content",
     "file",
     "file_data",
     "file_id",
@@ -265,6 +272,7 @@ const KEYS: &[&str] = &[
     "function_call",
     "function_call_output",
     "functions",
+    "google",
     "grammar",
     "icons",
     "id",
@@ -408,6 +416,7 @@ const KEYS: &[&str] = &[
     "temperature",
     "text",
     "thinking",
+    "thought_signature",
     "timezone",
     "title",
     "tool",

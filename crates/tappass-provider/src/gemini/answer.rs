@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_stream_says_what_the_whole_says() {
         let counted = json!({"promptTokenCount": 5, "candidatesTokenCount": 7, "thoughtsTokenCount": 2, "cachedContentTokenCount": 3});
-        let call = |name: &str| json!({"functionCall": {"name": name, "args": {"a": 1}}, "thoughtSignature": "c2ln"});
+        let call = |name: &str| json!({"functionCall": {"name": name, "args": {"a": 1}}});
         let mut last = piece(json!([call("g")]), json!("STOP"));
         last["usageMetadata"] = counted.clone();
         let pieces = [
@@ -236,8 +236,11 @@ mod tests {
             ["call_r1_0_0", "call_r1_0_1"]
         );
         assert_eq!(folded.finish_reason(0), Some("tool_calls"));
-        let first = &whole["choices"][0]["message"]["tool_calls"][0];
-        assert_eq!(first["extra_content"]["google"]["thought_signature"], "c2ln");
+        let mut signed = call("f");
+        signed["thoughtSignature"] = "c2ln".into();
+        let chunk = Translation::new(0).chunk(&piece(json!([signed]), json!("STOP"))).expect("a chunk");
+        let call = &chunk["choices"][0]["delta"]["tool_calls"][0];
+        assert_eq!(call["extra_content"]["google"]["thought_signature"], "c2ln");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     judged::{Judged, Late},
     texts,
 };
-use crate::dialects::{ChannelKind, Flow, Lanes, Stopped, Wants, place};
+use crate::dialects::{ChannelKind, Flow, Lanes, Stopped, Wants, name, place};
 
 /// Where what is no item's stands among the texts.
 const BESIDE: u64 = u64::MAX - 1;
@@ -93,6 +93,9 @@ impl ResponseFlow {
     /// The events that this one becomes when its texts are judged.
     fn judge(&mut self, mut event: Value, lanes: &mut dyn Lanes) -> Result<Vec<Value>, Stopped> {
         let index = index_of(&event);
+        if unknown(&event) != Some("an event") {
+            keep_known(&mut event);
+        }
         if let Some((at, kind, piece)) = Piece::of(&event) {
             return self.judge_piece(event, &at, kind, piece, lanes);
         }
@@ -144,12 +147,8 @@ impl ResponseFlow {
         lanes: &mut dyn Lanes,
     ) -> Result<Vec<Value>, Stopped> {
         let index = index_of(&event);
-        if let Some(event) = event.as_object_mut() {
-            // Padding that hides how long the text was.
-            event.shift_remove("obfuscation");
-            if event.contains_key("logprobs") {
-                event["logprobs"] = json!([]);
-            }
+        if let Some(logprobs) = event.get_mut("logprobs") {
+            *logprobs = json!([]);
         }
         let said = event[piece.member].as_str().unwrap_or_default();
         if piece.delta {
@@ -197,7 +196,7 @@ impl ResponseFlow {
 
     /// Deltas of our own.
     fn deltas(&self, index: u64, late: Vec<Late>) -> Vec<Value> {
-        let id = self.items.get(&index).map(|item| item["id"].clone()).unwrap_or_default();
+        let id = self.items.get(&index).and_then(|item| name(&item["id"]).cloned()).unwrap_or_default();
         let event = |(at, kind, rest): Late| {
             let mut event = Piece::event(&at, &kind)?;
             event["item_id"] = id.clone();
@@ -212,6 +211,7 @@ impl ResponseFlow {
     fn whole_call(&mut self, mut done: Value, lanes: &mut dyn Lanes) -> Result<Vec<Value>, Stopped> {
         let index = index_of(&done);
         if self.wants.holds_text {
+            keep_known(&mut done);
             let segments = texts::of_item(&done["item"]);
             self.judged.settle(index, "", &mut done["item"], segments, lanes)?;
         }
@@ -224,10 +224,10 @@ impl ResponseFlow {
             _ => None,
         };
         if let Some((told, member)) = told.zip(arguments_at(item)) {
-            let about = |kind: &str| json!({"type": format!("{told}.{kind}"), "item_id": item["id"], "output_index": index});
+            let about = |kind: &str| json!({"type": format!("{told}.{kind}"), "item_id": name(&item["id"]), "output_index": index});
             let (mut delta, mut all) = (about("delta"), about("done"));
             delta["delta"] = item[member].clone();
-            all["name"] = item["name"].clone();
+            all["name"] = name(&item["name"]).cloned().unwrap_or_default();
             all[member] = item[member].clone();
             out.extend([delta, all]);
         }
@@ -270,6 +270,23 @@ impl ResponseFlow {
         }
     }
 
+    /// The response without a text: what names and counts.
+    fn named(&self) -> Value {
+        let mut response = json!({"id": "resp_refused", "object": "response", "created_at": 0, "model": "", "error": null,
+            "output": [], "parallel_tool_calls": true, "tool_choice": "auto", "tools": []});
+        for key in ["id", "object", "created_at", "model", "service_tier", "previous_response_id"] {
+            if let Some(value) = name(&self.response[key]) {
+                response[key] = value.clone();
+            }
+        }
+        let count = |key: &str| self.response["usage"][key].as_u64();
+        if let (Some(read), Some(written)) = (count("input_tokens"), count("output_tokens")) {
+            response["usage"] = json!({"input_tokens": read, "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": written, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": read + written});
+        }
+        response
+    }
+
     /// An item that was broken off, as far as it has gone out.
     fn broken(&self, index: u64, bare: &Value) -> Value {
         let mut item = bare.clone();
@@ -289,6 +306,9 @@ impl Flow for ResponseFlow {
         if let Some(what) = unknown(&event) {
             self.unknown.get_or_insert(what);
             lanes.unknown(what)?;
+        }
+        if !event.is_object() {
+            return Ok(Vec::new());
         }
         self.fold(&event);
         let (index, done) = (index_of(&event), event["type"] == "response.output_item.done");
@@ -331,13 +351,7 @@ impl Flow for ResponseFlow {
     }
 
     fn refused(&self) -> Vec<Value> {
-        let mut response = json!({"id": "resp_refused", "object": "response", "created_at": 0, "model": "",
-            "parallel_tool_calls": true, "tool_choice": "auto", "tools": []});
-        for (key, value) in self.response.as_object().into_iter().flatten() {
-            response[key.as_str()] = value.clone();
-        }
-        response["error"] = Value::Null;
-        response["output"] = json!([]);
+        let mut response = self.named();
         let mut out = Vec::new();
         if !self.begun {
             response["status"] = "in_progress".into();
@@ -360,7 +374,7 @@ impl Flow for ResponseFlow {
     }
 
     fn envelope(&self) -> Value {
-        json!({"type": "response.completed", "response": self.response, "sequence_number": self.next})
+        json!({"type": "response.completed", "response": self.named(), "sequence_number": self.next})
     }
 }
 
@@ -433,11 +447,24 @@ impl Piece {
 }
 
 fn number(event: &Value, key: &str) -> u64 {
-    event[key].as_u64().unwrap_or(0)
+    // Nobody counts further, and what is counted on from here cannot run over.
+    event[key].as_u64().unwrap_or(0).min(u32::MAX.into())
 }
 
 fn index_of(event: &Value) -> u64 {
     number(event, "output_index")
+}
+
+/// Takes out of an event what no version of it has, and from its names what is more than a word.
+fn keep_known(event: &mut Value) {
+    let Some(event) = event.as_object_mut() else { return };
+    event.retain(|key, value| match key.as_str() {
+        "type" | "delta" | "text" | "refusal" | "arguments" | "input" | "code" | "item" | "part"
+        | "annotation" | "response" | "logprobs" => true,
+        "item_id" | "output_index" | "content_index" | "summary_index" | "annotation_index" | "name"
+        | "sequence_number" => name(value).is_some(),
+        _ => false,
+    });
 }
 
 /// Where the part stands that an event is about.
@@ -463,7 +490,7 @@ fn bare(item: &Value) -> Value {
         "container_id",
     ];
     let Some(object) = item.as_object() else { return json!({}) };
-    let keep = |(key, _): &(&String, &Value)| known.contains(&key.as_str());
+    let keep = |(key, value): &(&String, &Value)| known.contains(&key.as_str()) && name(value).is_some();
     let mut bare: Map<String, Value> =
         object.iter().filter(keep).map(|(k, v)| (k.clone(), v.clone())).collect();
     for key in ["content", "summary"] {
@@ -485,12 +512,15 @@ fn silent(part: &Value) -> Value {
     match part["type"].as_str() {
         Some("refusal") => json!({"type": "refusal", "refusal": ""}),
         Some("output_text") => json!({"type": "output_text", "text": "", "annotations": [], "logprobs": []}),
-        _ => json!({"type": part["type"], "text": ""}),
+        _ => json!({"type": name(&part["type"]), "text": ""}),
     }
 }
 
 /// Writes a text to its place in an item, which is made where it is missing.
 fn put(item: &mut Value, at: &str, text: &str) {
+    if !item.is_object() {
+        *item = json!({"type": "message", "beside": item.take()});
+    }
     let mut way = at.split('/').skip(1);
     match (way.next(), way.next().and_then(|index| index.parse::<usize>().ok()), way.next()) {
         (Some(list @ ("content" | "summary")), Some(index), Some(member)) if index < 10_000 => {
@@ -512,7 +542,8 @@ fn put(item: &mut Value, at: &str, text: &str) {
             }
         }
         (Some(member), None, None) => item[member] = text.into(),
-        _ => {}
+        // Further than anybody counts: a text all the same.
+        _ => item[at] = text.into(),
     }
 }
 

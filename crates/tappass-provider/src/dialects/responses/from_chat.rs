@@ -4,22 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::dialects::FromChat;
 
-/// What a response repeats of its request, and what it says where the request did not.
-const REPEATED: &[&str] = &[
-    "instructions",
-    "max_output_tokens",
-    "metadata",
-    "parallel_tool_calls",
-    "reasoning",
-    "safety_identifier",
-    "temperature",
-    "text",
-    "tool_choice",
-    "tools",
-    "top_p",
-    "truncation",
-    "user",
-];
+/// What a response repeats of its request: no texts, which would be judged again.
+const REPEATED: &[&str] = &["max_output_tokens", "parallel_tool_calls", "temperature", "top_p", "truncation"];
 
 /// The way back of one call.
 #[derive(Debug, Default)]
@@ -89,7 +75,11 @@ impl Back {
     /// At its start.
     pub fn new(request: &Value) -> Self {
         let of = |key: &&str| Some(((*key).to_owned(), request.get(*key)?.clone()));
-        Self { repeated: REPEATED.iter().filter_map(of).collect(), ..Self::default() }
+        let mut repeated: Map<String, Value> = REPEATED.iter().filter_map(of).collect();
+        if let Some(kind) = request["text"]["format"]["type"].as_str() {
+            repeated.insert("text".to_owned(), json!({"format": {"type": kind}}));
+        }
+        Self { repeated, ..Self::default() }
     }
 
     fn begin(&mut self, answer: &Value) {

@@ -14,7 +14,7 @@ mod to_chat;
 mod tools;
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tappass_model::{Answer, Dialect, ModelRequest};
 
 use super::{
@@ -161,6 +161,31 @@ impl Voice for Responses {
     }
 }
 
+/// Empties what a response repeats of its request: it was judged when it came, and is no word of the answer's.
+pub(crate) fn forget_request(response: &mut Value) {
+    let Some(response) = response.as_object_mut() else { return };
+    for (key, value) in response {
+        match (key.as_str(), &*value) {
+            (
+                "instructions" | "metadata" | "prompt" | "prompt_cache_key" | "safety_identifier" | "tools"
+                | "user",
+                _,
+            ) => {
+                *value = match value {
+                    Value::Array(_) => json!([]),
+                    Value::Object(_) if key == "metadata" => json!({}),
+                    _ => Value::Null,
+                };
+            }
+            ("text", text) => *value = json!({"format": {"type": text["format"]["type"]}}),
+            ("tool_choice", Value::Object(choice)) => {
+                *value = choice.get("type").cloned().map_or(Value::Null, |kind| json!({"type": kind}));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Whether a body is a whole response.
 pub(crate) fn is_answer(body: &Value) -> bool {
     body["output"].is_array()
@@ -174,7 +199,6 @@ pub(crate) fn is_last(event: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn what_names_something_kept_is_found() {

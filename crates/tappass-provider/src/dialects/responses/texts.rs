@@ -56,7 +56,7 @@ pub fn item(walk: &mut Walk, value: &Value, asked: bool) {
                 | "server_label"
                 | "container_id"
                 | "approval_request_id",
-            ) if !asked => {}
+            ) if !asked => walk.names(member, other),
             ("message", "content") => match member.as_array() {
                 Some(parts) => walk.items(parts, |walk, one| part(walk, one, author)),
                 None => walk.value(key, member, author),
@@ -87,10 +87,32 @@ pub fn item(walk: &mut Walk, value: &Value, asked: bool) {
 fn part(walk: &mut Walk, value: &Value, author: Origin) {
     let Some(object) = value.as_object() else { return walk.value("", value, author) };
     let visit = |walk: &mut Walk, key: &str, member: &Value| match key {
-        "logprobs" if author == Origin::Answer => {}
+        "logprobs" if author == Origin::Answer && spells(member) => {}
         _ => walk.value(key, member, author),
     };
     walk.members(object, visit, author);
+}
+
+/// Whether log probabilities are what they should be: tokens, and nothing beside them.
+fn spells(logprobs: &Value) -> bool {
+    let token = |one: &Value| {
+        one.as_object().is_some_and(|members| {
+            members.iter().all(|(key, value)| match key.as_str() {
+                "token" => value.is_string(),
+                "logprob" => value.is_number(),
+                "bytes" => value.as_array().is_none_or(|bytes| bytes.iter().all(Value::is_number)),
+                _ => false,
+            })
+        })
+    };
+    let members = |list: &[Value]| {
+        list.iter().all(|one| {
+            let mut alone = one.clone();
+            let top = alone.as_object_mut().and_then(|one| one.shift_remove("top_logprobs"));
+            token(&alone) && top.is_none_or(|top| top.as_array().is_some_and(|top| top.iter().all(token)))
+        })
+    };
+    logprobs.as_array().is_some_and(|list| members(list))
 }
 
 /// The texts of one item of an answer. Pointers begin at the item.
@@ -107,38 +129,31 @@ pub fn of_part(value: &Value) -> Vec<Segment> {
     walk.segments
 }
 
-/// What an answer repeats of its request, which was looked at when it came, and what is no text.
-const REPEATED: &[&str] = &[
+/// What only names and counts in an answer.
+const NAMES: &[&str] = &[
     "background",
     "completed_at",
-    "conversation",
     "created_at",
     "id",
-    "instructions",
+    "incomplete_details",
     "max_output_tokens",
     "max_tool_calls",
-    "metadata",
     "model",
     "object",
     "parallel_tool_calls",
     "previous_response_id",
-    "prompt",
-    "prompt_cache_key",
     "prompt_cache_retention",
     "reasoning",
-    "safety_identifier",
     "service_tier",
     "status",
     "store",
     "temperature",
     "text",
     "tool_choice",
-    "tools",
     "top_logprobs",
     "top_p",
     "truncation",
     "usage",
-    "user",
 ];
 
 /// Reads a whole answer.
@@ -150,16 +165,16 @@ pub fn answer(body: &Value) -> Answer {
             object,
             |walk, key, value| match (key, value) {
                 ("output", Value::Array(list)) => walk.items(list, |walk, one| item(walk, one, false)),
-                ("incomplete_details", _) if value["reason"].is_string() => {}
-                (key, _) if REPEATED.contains(&key) => {}
+                (key, _) if NAMES.contains(&key) => walk.names(value, Origin::Answer),
                 _ => walk.value(key, value, Origin::Answer),
             },
             Origin::Answer,
         );
     }
-    // The provider's own keys are no texts of the answer.
-    walk.segments
-        .retain(|segment| !segment.pointer.ends_with('#') || segment.pointer.matches('/').count() > 1);
+    if body.is_string() || body.is_array() {
+        walk.value("", body, Origin::Answer);
+    }
+    walk.forget_own_keys();
     let count = |key: &str| body["usage"][key].as_u64().unwrap_or(0);
     Answer {
         body: body.clone(),
@@ -294,8 +309,7 @@ mod tests {
     #[test]
     fn an_answer_with_everything() {
         let body = json!({"id": "resp_1", "object": "response", "created_at": 1_700_000_000, "status": "completed",
-            "model": "gpt-x", "instructions": "be kind", "tools": [{"type": "function", "name": "f"}],
-            "metadata": {"a": "b"}, "error": null, "incomplete_details": null, "output": [
+            "model": "gpt-x", "instructions": null, "tools": [], "metadata": {}, "error": null, "incomplete_details": null, "output": [
                 {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]},
                 {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
                     {"type": "output_text", "text": "I look.", "annotations": [{"type": "url_citation", "url": "https://a"}],
