@@ -7,10 +7,14 @@ use tappass_testkit::Reply;
 
 use crate::coverage::Direction;
 
-/// A request, and what the provider answers it.
+/// A request, and what the provider, or the MCP server, answers it.
+#[derive(Default)]
 pub struct Planted {
     pub body: Value,
     pub reply: Option<Reply>,
+    pub result: Option<Value>,
+    /// How many records the call leaves, where it is more than one.
+    pub records: usize,
 }
 
 /// A route, and how a sample is planted there; or why it cannot be.
@@ -27,6 +31,7 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/v1/embeddings", streams: false, plant: embeddings },
     Route { path: "/v1/govern", streams: false, plant: govern },
     Route { path: "/v1/govern/execution", streams: false, plant: execution },
+    Route { path: "/mcp/tickets", streams: false, plant: mcp },
     Route { path: "/hooks", streams: false, plant: hooks },
 ];
 
@@ -66,7 +71,7 @@ fn chat(direction: Direction, stream: bool, sample: &str) -> Result<Planted, &'s
         Reply::answer(json!({"id": "c1", "object": "chat.completion", "created": 1, "model": "scripted",
             "choices": [{"index": 0, "message": message, "finish_reason": reason}], "usage": usage}))
     };
-    Ok(Planted { body, reply: Some(reply) })
+    Ok(Planted { body, reply: Some(reply), ..Planted::default() })
 }
 
 fn messages(direction: Direction, stream: bool, sample: &str) -> Result<Planted, &'static str> {
@@ -100,7 +105,7 @@ fn messages(direction: Direction, stream: bool, sample: &str) -> Result<Planted,
     } else {
         Reply::message_of(json!([block]))
     };
-    Ok(Planted { body, reply: Some(reply) })
+    Ok(Planted { body, reply: Some(reply), ..Planted::default() })
 }
 
 /// The events of a message of one block.
@@ -138,14 +143,14 @@ fn tokens(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'stat
     for key in ["max_tokens", "stream"] {
         body.as_object_mut().expect("an object").remove(key);
     }
-    Ok(Planted { body, reply: Some(Reply::answer(json!({"input_tokens": 3}))) })
+    Ok(Planted { body, reply: Some(Reply::answer(json!({"input_tokens": 3}))), ..Planted::default() })
 }
 
 fn embeddings(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'static str> {
     match direction {
         Direction::Prompt => {
             let body = json!({"model": "text-embedding-3-small", "input": [sample]});
-            Ok(Planted { body, reply: None })
+            Ok(Planted { body, ..Planted::default() })
         }
         Direction::ToolDefinition
         | Direction::EarlierArgument
@@ -159,7 +164,7 @@ fn govern(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'stat
     match direction {
         Direction::ToolArgument => {
             let payload = json!({"tool": "note", "args": {"text": sample}});
-            Ok(Planted { body: json!({"type": "TOOL_CALL", "payload": payload}), reply: None })
+            Ok(Planted { body: json!({"type": "TOOL_CALL", "payload": payload}), ..Planted::default() })
         }
         _ => Err("it asks about a tool call's arguments only"),
     }
@@ -167,7 +172,9 @@ fn govern(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'stat
 
 fn execution(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'static str> {
     match direction {
-        Direction::ToolResult => Ok(Planted { body: json!({"tool": "note", "result": sample}), reply: None }),
+        Direction::ToolResult => {
+            Ok(Planted { body: json!({"tool": "note", "result": sample}), ..Planted::default() })
+        }
         _ => Err("it reports a tool's result only"),
     }
 }
@@ -188,5 +195,25 @@ fn hooks(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'stati
     if direction == Direction::ToolResult {
         body["tool_response"] = json!({"content": sample});
     }
-    Ok(Planted { body, reply: None })
+    Ok(Planted { body, ..Planted::default() })
+}
+
+fn mcp(direction: Direction, _: bool, sample: &str) -> Result<Planted, &'static str> {
+    let ask =
+        |method: &str, params: Value| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let call = |input: &str| ask("tools/call", json!({"name": "note", "arguments": {"text": input}}));
+    let said = |text: &str| json!({"content": [{"type": "text", "text": text}]});
+    // What is asked is judged on its way there, and what comes of it on the way back; a list only then.
+    let records = if direction == Direction::ToolDefinition { 1 } else { 2 };
+    let (body, result) = match direction {
+        Direction::ToolDefinition => {
+            let tool = json!({"name": "note", "description": sample, "inputSchema": {"type": "object"}});
+            (ask("tools/list", json!({})), json!({"tools": [tool]}))
+        }
+        Direction::ToolArgument => (call(sample), said("done")),
+        Direction::ToolResult => (call("x"), said(sample)),
+        Direction::Prompt => return Err("a prompt that a server offers is read as its results are"),
+        _ => return Err("no message of the protocol holds it"),
+    };
+    Ok(Planted { body, result: Some(result), records, ..Planted::default() })
 }
