@@ -44,6 +44,9 @@ impl Call {
         self.give_approvals_back().await;
         self.remember_the_end();
         let mut changes = std::mem::take(&mut self.changes);
+        if self.repeated {
+            changes.clear();
+        }
         if self.trace.blocked.is_some() && !self.went_out() {
             // What never left is in nobody's conversation: the session carries nothing of it.
             changes.retain(|(_, change)| !matches!(change, Change::Taint(_) | Change::Token(_)));

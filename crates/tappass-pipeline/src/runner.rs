@@ -91,6 +91,8 @@ pub struct Call {
     pub flags_sent: String,
     /// Whether it is a tool call that its agent was told it may make, or a result that an agent has already.
     pub(crate) handed: bool,
+    /// Whether it is judged once more without what was objected to: then only that judgement is remembered.
+    pub repeated: bool,
     /// Whether its client has left: then nobody is asked any more, and no approval used.
     pub left: bool,
     /// The questions that it has put to people.
@@ -133,6 +135,7 @@ impl Call {
             resume: None,
             flags_sent: String::new(),
             handed: false,
+            repeated: false,
             left: false,
             asked: Vec::new(),
             approved: Vec::new(),

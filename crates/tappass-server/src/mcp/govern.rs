@@ -121,14 +121,16 @@ pub async fn message(link: &Link, body: Value, objection: Option<Objection>) -> 
     if empty && objection.is_none() {
         return Ok(Verdict::Passes(mcp::said(body)));
     }
-    let (open, judged) = judge(link, &body, objection).await?;
+    let (open, judged) = judge(link, &body, objection, |_| false).await?;
     ended(open, judged)
 }
 
+/// `repeats` says whether a message that is refused is judged once more, without what was objected to.
 async fn judge(
     link: &Link,
     body: &Value,
     objection: Option<Objection>,
+    repeats: impl Fn(&Open) -> bool,
 ) -> Result<(Box<Open>, Result<(), Halt>), ApiError> {
     let mut governed = begin(link, Dialect::McpMessage, body, about(link, body)).await?;
     let open = governed.open();
@@ -136,6 +138,7 @@ async fn judge(
         Ok(()) => open.call.judge_message().await,
         refused => refused,
     };
+    open.call.repeated = judged.is_err() && repeats(open);
     Ok((governed.settle().await?, judged))
 }
 
@@ -152,7 +155,9 @@ pub async fn described(link: &Link, method: &str, mut said: Value) -> Result<Ver
         "resources/templates/list" => "resourceTemplates",
         _ => "instructions",
     };
-    let (open, judged) = judge(link, &body(&said), None).await?;
+    let there = format!("/said/{parts}");
+    let repeats = |open: &Open| objected(open).any(|at| at.starts_with(&there));
+    let (open, judged) = judge(link, &body(&said), None, repeats).await?;
     if judged.is_ok() {
         return ended(open, judged);
     }
@@ -168,7 +173,7 @@ pub async fn described(link: &Link, method: &str, mut said: Value) -> Result<Ver
         }
         _ => return ended(open, judged),
     }
-    let (open, judged) = judge(link, &body(&said), None).await?;
+    let (open, judged) = judge(link, &body(&said), None, |_| false).await?;
     ended(open, judged)
 }
 
@@ -217,8 +222,8 @@ async fn begin(link: &Link, dialect: Dialect, body: &Value, about: Value) -> Res
 /// What keeps it from being judged or recorded.
 pub async fn offer(link: &Link, said: Value, quarantined: &[String]) -> Result<Verdict, ApiError> {
     let mut objected: Vec<String> = Vec::new();
-    // At most: as it came, without what is objected to, without anything.
-    for last in [false, false, true] {
+    // At most: as it came, without what is objected to, twice, without anything.
+    for last in [false, false, false, true] {
         let body = mcp::message(&link.server.name, "tools/list", true, None, said.clone());
         let mut governed = begin(link, Dialect::McpMessage, &body, about(link, &body)).await?;
         let open = governed.open();
@@ -245,6 +250,7 @@ pub async fn offer(link: &Link, said: Value, quarantined: &[String]) -> Result<V
             open.call.withhold("mcp.offer", reason, &|tool| objected.iter().any(|o| o == tool));
         }
         let judged = open.call.judge_message().await;
+        open.call.repeated = judged.is_err() && !last;
         let open = governed.settle().await?;
         if judged.is_ok() || last {
             return ended(open, judged);

@@ -469,15 +469,21 @@ async fn what_a_server_tells_of_itself_is_told_without_what_is_objected_to() {
     it.upstream.say(Say::Result(speaks(json!({"instructions": "Tickets of the help desk."}))));
     let said = it.ask("initialize", init).await;
     assert_eq!(said["result"], speaks(json!({"instructions": "Tickets of the help desk."})));
-    for (method, key) in [
+    let lists = [
         ("prompts/list", "prompts"),
         ("resources/list", "resources"),
         ("resources/templates/list", "resourceTemplates"),
-    ] {
+    ];
+    for (method, key) in lists {
         let items = json!([{"name": "a"}, {"name": "b", "description": ORDER}, {"name": "c", "description": "Fine."}]);
         it.upstream.say(Say::Result(json!({key: items})));
         let left = json!([{"name": "a"}, {"name": "c", "description": "Fine."}]);
         assert_eq!(it.ask(method, json!({})).await["result"], json!({key: left}), "{method}");
+    }
+    // What was taken out makes nobody stricter about the rest.
+    let fine = json!([{"name": "fine", "title": "Trigger Elicitation Request Tool"}]);
+    assert_eq!(it.list(fine).await, ["fine"]);
+    for (method, key) in lists {
         it.upstream.say(Say::Result(json!({key: [{"name": "a"}], "note": ORDER})));
         assert_eq!(it.ask(method, json!({})).await["error"]["code"], -32050, "{method}: nobody knows which");
     }
