@@ -23,13 +23,14 @@ fuzz_target!(|data: &[u8]| {
 
     let answer = shape.read_answer(&body);
     // What comes from a provider. A tool call without a model has no answer to read: its question is judged as one.
-    let asks_a_model = !matches!(dialect, Dialect::ToolCall | Dialect::ToolResult);
+    let asks_a_model = !dialect.is_tool_call() && !dialect.is_report();
     if asks_a_model && shape.answers_in_words() {
         check(dialect, "answer", &body, &answer.segments);
     }
 
     let Ok(request) = shape.read_request(body, data.len()) else { return };
-    if dialect != Dialect::ToolCall {
+    // The body of an MCP message is made by the gateway, of the parts that have texts.
+    if !dialect.is_tool_call() && dialect != Dialect::McpMessage {
         check(dialect, "request", &request.body, &request.segments);
     }
     shape.history(&request.body);

@@ -27,12 +27,12 @@ pub enum Dialect {
     ToolCall,
     /// `POST /v1/govern/execution`: what such a call came to.
     ToolResult,
-    /// `POST /hooks`: what a person says to a coding agent. Keep it the last: [`Dialect::ALL`] counts by it.
-    Prompt,
     /// What an agent asks of an MCP server, through `/mcp/{server}`.
     McpCall,
     /// Any other message between an agent and an MCP server.
     McpMessage,
+    /// `POST /hooks`: what a person says to a coding agent. Keep it the last: [`Dialect::ALL`] counts by it.
+    Prompt,
 }
 
 impl Dialect {
@@ -58,6 +58,8 @@ impl Dialect {
         Self::ToolResult,
         Self::OpenAiResponses,
         Self::Prompt,
+        Self::McpCall,
+        Self::McpMessage,
     ];
 }
 

@@ -26,6 +26,7 @@ pub struct Route {
 
 pub const ROUTES: &[Route] = &[
     Route { path: "/v1/chat/completions", streams: true, plant: chat },
+    Route { path: "/v1/responses", streams: true, plant: responses },
     Route { path: "/v1/messages", streams: true, plant: messages },
     Route { path: "/v1/messages/count_tokens", streams: false, plant: tokens },
     Route { path: "/v1/embeddings", streams: false, plant: embeddings },
@@ -72,6 +73,102 @@ fn chat(direction: Direction, stream: bool, sample: &str) -> Result<Planted, &'s
             "choices": [{"index": 0, "message": message, "finish_reason": reason}], "usage": usage}))
     };
     Ok(Planted { body, reply: Some(reply), ..Planted::default() })
+}
+
+fn responses(direction: Direction, stream: bool, sample: &str) -> Result<Planted, &'static str> {
+    let user = json!({"role": "user", "content": "hello"});
+    let called = |arguments: &Value| {
+        json!({"type": "function_call", "id": "f1", "call_id": "c1", "name": "note",
+            "arguments": arguments.to_string(), "status": "completed"})
+    };
+    let came = |output: &str| json!({"type": "function_call_output", "call_id": "c1", "output": output});
+    let said = |text: &str| {
+        json!({"type": "message", "id": "m1", "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": text, "annotations": []}]})
+    };
+    let mut body = json!({"model": "gpt-4o", "input": [user], "stream": stream});
+    let mut item = said("ok");
+    match direction {
+        Direction::Prompt => body["input"][0]["content"] = sample.into(),
+        Direction::ToolDefinition => {
+            body["tools"] = json!([{"type": "function", "name": "note", "description": sample,
+                "parameters": {"type": "object", "properties": {}}}]);
+        }
+        Direction::ToolResult => body["input"] = json!([user, called(&json!({})), came(sample)]),
+        Direction::EarlierArgument => {
+            body["input"] = json!([user, called(&json!({"text": sample})), came("done")]);
+        }
+        Direction::ToolArgument => item = called(&json!({"text": sample})),
+        Direction::Answer => item = said(sample),
+        Direction::Reasoning => {
+            item = json!({"type": "reasoning", "id": "r1", "summary": [{"type": "summary_text", "text": sample}]});
+        }
+    }
+    let response = |output: Value, status: &str| {
+        json!({"id": "resp_1", "object": "response", "created_at": 1, "status": status, "model": "scripted",
+            "output": output, "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}})
+    };
+    let whole = response(json!([item]), "completed");
+    let reply = if stream {
+        let mut events =
+            vec![json!({"type": "response.created", "response": response(json!([]), "in_progress")})];
+        events.extend(parts(&item));
+        events.push(json!({"type": "response.completed", "response": whole}));
+        for (i, event) in events.iter_mut().enumerate() {
+            event["sequence_number"] = i.into();
+        }
+        Reply::stream(events, Duration::ZERO)
+    } else {
+        Reply::answer(whole)
+    };
+    Ok(Planted { body, reply: Some(reply), ..Planted::default() })
+}
+
+/// The events of a response's only item.
+fn parts(item: &Value) -> Vec<Value> {
+    let at = |kind: &str, more: Value| {
+        let mut event = json!({"type": kind, "item_id": item["id"], "output_index": 0});
+        event.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        event
+    };
+    let mut begun = item.clone();
+    let inner = match item["type"].as_str().unwrap_or_default() {
+        "function_call" => {
+            begun["arguments"] = "".into();
+            let kind = "response.function_call_arguments";
+            vec![
+                at(&format!("{kind}.delta"), json!({"delta": item["arguments"]})),
+                at(&format!("{kind}.done"), json!({"arguments": item["arguments"]})),
+            ]
+        }
+        "reasoning" => {
+            begun["summary"] = json!([]);
+            let (part, kind) = (&item["summary"][0], "response.reasoning_summary");
+            let empty = json!({"type": "summary_text", "text": ""});
+            vec![
+                at(&format!("{kind}_part.added"), json!({"summary_index": 0, "part": empty})),
+                at(&format!("{kind}_text.delta"), json!({"summary_index": 0, "delta": part["text"]})),
+                at(&format!("{kind}_text.done"), json!({"summary_index": 0, "text": part["text"]})),
+                at(&format!("{kind}_part.done"), json!({"summary_index": 0, "part": part})),
+            ]
+        }
+        _ => {
+            begun["content"] = json!([]);
+            let (part, kind) = (&item["content"][0], "response.output_text");
+            let empty = json!({"type": "output_text", "text": "", "annotations": []});
+            vec![
+                at("response.content_part.added", json!({"content_index": 0, "part": empty})),
+                at(&format!("{kind}.delta"), json!({"content_index": 0, "delta": part["text"]})),
+                at(&format!("{kind}.done"), json!({"content_index": 0, "text": part["text"]})),
+                at("response.content_part.done", json!({"content_index": 0, "part": part})),
+            ]
+        }
+    };
+    let item_event = |kind: &str, item: &Value| json!({"type": kind, "output_index": 0, "item": item});
+    let mut events = vec![item_event("response.output_item.added", &begun)];
+    events.extend(inner);
+    events.push(item_event("response.output_item.done", item));
+    events
 }
 
 fn messages(direction: Direction, stream: bool, sample: &str) -> Result<Planted, &'static str> {

@@ -9,6 +9,7 @@ mod flow;
 mod from_chat;
 mod items;
 mod judged;
+mod piece;
 mod texts;
 mod to_chat;
 mod tools;
