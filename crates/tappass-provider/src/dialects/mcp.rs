@@ -208,7 +208,7 @@ impl Shape for Messages {
     }
 
     fn remove_tools(&self, body: &mut Value, removed: &dyn Fn(&str) -> bool) {
-        if let Some(tools) = body["tools"].as_array_mut() {
+        if let Some(tools) = body.get_mut("tools").and_then(Value::as_array_mut) {
             tools.retain(|tool| tools::name(tool).is_none_or(|name| !removed(name)));
         }
     }
