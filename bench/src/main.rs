@@ -5,6 +5,7 @@
 
 mod bare;
 mod client;
+mod crowd;
 mod gateway;
 mod load;
 mod measure;

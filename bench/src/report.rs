@@ -101,6 +101,12 @@ fn aims(report: &Report) -> Vec<Vec<String>> {
         );
         aim(format!("stream, added to first text ms ({name})"), spread(beside.added_first_text_ms, 2), "");
     }
+    if let Some(crowd) = &report.crowd {
+        let name = |when: &str| format!("resident MB, {} streams at once: {when}", crowd.streams);
+        aim(name("before"), format!("{:.1}", crowd.before_mb), "");
+        aim(name("open"), format!("{:.1}", crowd.open_mb), "under 250");
+        aim(name("ended"), format!("{:.1}", crowd.after_mb), "as before");
+    }
     if let Some(start) = &report.start {
         aim("start to healthy ms, fresh directory".to_owned(), spread(start.fresh_health_ms, 0), "under 300");
         aim("start to healthy ms".to_owned(), spread(start.health_ms, 0), "under 300");

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::client::{Connection, Target};
+use crate::crowd::{self, CrowdFigures};
 use crate::gateway::{self, Admin, Program};
 use crate::load::Bounds;
 use crate::measure::{self, LoadFigures, StreamFigures, Subject};
@@ -31,15 +32,17 @@ pub struct Scale {
     pub paced: usize,
     /// Starts over a fresh directory, and over one that was used.
     pub starts: usize,
+    /// Streams that are open at once.
+    pub crowd: usize,
 }
 
 impl Scale {
-    /// What the README's figures come from; about two minutes.
+    /// What the README's figures come from; about three minutes.
     pub const FULL: Self =
-        Self { rounds: 5, round: Duration::from_secs(2), streams: 200, paced: 10, starts: 5 };
+        Self { rounds: 5, round: Duration::from_secs(2), streams: 200, paced: 10, starts: 5, crowd: 2_000 };
     /// Enough to see that it works.
     pub const QUICK: Self =
-        Self { rounds: 2, round: Duration::from_millis(200), streams: 10, paced: 1, starts: 1 };
+        Self { rounds: 2, round: Duration::from_millis(200), streams: 10, paced: 1, starts: 1, crowd: 50 };
 }
 
 /// The most calls of one round.
@@ -58,6 +61,7 @@ pub struct Report {
     pub start: Option<StartFigures>,
     /// What the gateway recorded of it; absent without a gateway.
     pub audit: Option<AuditFigures>,
+    pub crowd: Option<CrowdFigures>,
 }
 
 /// From the start of the process; milliseconds.
@@ -116,19 +120,22 @@ pub async fn run(scale: Scale, gateway: Option<Option<PathBuf>>) -> Result<Repor
     }
     drop(subjects);
 
-    let (mut audit, mut start) = (None, None);
+    let (mut audit, mut start, mut crowd) = (None, None, None);
     if let (Some(program), Some(governed)) = (program, governed) {
         progress("audit log")?;
         let calls: usize = load.iter().filter(|l| l.governed()).map(|l| l.calls).sum();
         let (calls, events) = (calls as u64, governed.admin.audited().await?);
         ensure!(events >= calls, "{calls} calls were answered, but the audit log has {events} events");
         audit = Some(AuditFigures { calls, events });
+        progress(&format!("{} streams at once", scale.crowd))?;
+        let target = Target::new(governed.process.addr, Some(&governed.enforce))?;
+        crowd = Some(crowd::run(&target, &governed.process, scale.crowd).await?);
         governed.process.stop().await?;
         progress("starts")?;
         start = Some(starts(&program, scale.starts).await?);
     }
     let processors = std::thread::available_parallelism()?.get();
-    Ok(Report { processors, load, streams, start, audit })
+    Ok(Report { processors, load, streams, start, audit, crowd })
 }
 
 /// A gateway with its agents' keys.

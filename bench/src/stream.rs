@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::client::Connection;
 use crate::upstream;
 
-const WITHIN: Duration = Duration::from_secs(15);
+const WITHIN: Duration = Duration::from_secs(90);
 
 /// One stream, timed from the sending of the call; milliseconds.
 #[derive(Clone, Copy)]

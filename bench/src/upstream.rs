@@ -1,7 +1,7 @@
 //! The scripted upstream: a chat provider that answers at once, so that what is measured is what stands before it.
 //!
 //! A call with `"stream": true` gets [`CHUNKS`] events back to back, each in a write of its own, as a provider
-//! writes them; with `"user": "paced"` there are [`PACE`] between two of them.
+//! writes them; with `"user": "paced"` there are [`PACE`] between two of them, with `"slow"` [`SLOW_PACE`].
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -25,6 +25,10 @@ pub const CHUNKS: usize = 100;
 pub const PACE: Duration = Duration::from_millis(5);
 /// The `user` of a call that wants the paced stream.
 pub const PACED: &str = "paced";
+/// The pause after each event of a slow stream: long enough for many to be open at once.
+pub const SLOW_PACE: Duration = Duration::from_millis(250);
+/// The `user` of a call that wants a slow stream.
+pub const SLOW: &str = "slow";
 
 const ID: &str = "chatcmpl-bench0000000000000000000";
 const CREATED: u64 = 1_760_000_000;
@@ -70,7 +74,11 @@ async fn respond(script: &'static Script, request: Request<Incoming>) -> Result<
         let answer = Full::new(script.answer.clone()).boxed_unsync();
         return Ok(Response::builder().header(header::CONTENT_TYPE, "application/json").body(answer)?);
     }
-    let pause = (ask.user.as_deref() == Some(PACED)).then_some(PACE);
+    let pause = match ask.user.as_deref() {
+        Some(PACED) => Some(PACE),
+        Some(SLOW) => Some(SLOW_PACE),
+        _ => None,
+    };
     let events = stream::unfold(script.events.iter(), move |mut rest| async move {
         let event = rest.next()?;
         match pause {
