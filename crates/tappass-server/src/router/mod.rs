@@ -1,10 +1,10 @@
 //! From a request to its route: the `/v1` prefix, the table, authorisation, the fallbacks.
 
 mod authorise;
-mod mcp_table;
 pub mod openapi;
 mod prefix;
 pub mod table;
+mod tables;
 
 use axum::{Router, body::Body, response::Response};
 use http::{Method, Request, Uri};

@@ -2,9 +2,9 @@
 
 use http::{Method, StatusCode};
 
-use super::table::{Auth, ORG_ADMIN, Route};
 use crate::{
     params::{ListQuery, Listed},
+    router::table::{Auth, ORG_ADMIN, Route},
     routes::{mcp, mcp_servers},
 };
 

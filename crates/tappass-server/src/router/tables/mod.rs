@@ -1,0 +1,13 @@
+//! The table's lines, a file a subject.
+
+pub mod agents;
+pub mod approvals;
+pub mod audit;
+pub mod auth;
+pub mod docs;
+pub mod govern;
+pub mod health;
+pub mod mcp;
+pub mod models;
+pub mod pipelines;
+pub mod sessions;
