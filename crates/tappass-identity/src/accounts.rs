@@ -3,7 +3,9 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use tappass_model::{Clock, Ids, Role};
-use tappass_store::{Credentials, Org, SharedState, Store, StoreError, User, UserSession, users::email_key};
+use tappass_store::{
+    Credentials, Org, Proof, SharedState, Store, StoreError, User, UserSession, users::email_key,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -100,7 +102,8 @@ impl Accounts {
         Self { store, passwords: Passwords::default(), shared, clock, ids, sessions }
     }
 
-    /// Makes an account, an organisation with it as administrator, and a session.
+    /// Makes an account, an organisation with it as administrator, and a session. `from` is the network address of
+    /// whoever does it, as the list of sessions shows it.
     ///
     /// # Errors
     /// [`AccountError`] says what is wrong with what was given.
@@ -109,27 +112,88 @@ impl Accounts {
         email: &str,
         password: &str,
         org_name: &str,
+        from: Option<IpAddr>,
     ) -> Result<SignedIn, AccountError> {
         let email = email.trim();
         if !is_email(email) {
             return Err(AccountError::Email);
         }
-        let org_name = org_name.trim();
-        let chars = org_name.chars().count();
-        if chars == 0 || chars > MAX_ORG_NAME || org_name.chars().any(char::is_control) {
-            return Err(AccountError::OrgName);
-        }
+        let org_name = org_name_of(org_name)?;
         passwords::check(password, email)?;
-        let password_hash = self.passwords.hash(password).await?;
+        let hash = self.passwords.hash(password).await?;
+        self.begin(email, Some(hash), org_name, from).await
+    }
+
+    /// As [`Accounts::sign_up`], for an address that an issuer (OpenID Connect) has verified: without a password.
+    ///
+    /// # Errors
+    /// [`AccountError`] says what is wrong with what was given.
+    pub async fn sign_up_verified(
+        &self,
+        email: &str,
+        org_name: &str,
+        from: Option<IpAddr>,
+    ) -> Result<SignedIn, AccountError> {
+        let email = email.trim();
+        if !is_email(email) {
+            return Err(AccountError::Email);
+        }
+        self.begin(email, None, org_name_of(org_name)?, from).await
+    }
+
+    /// Adds the account and its organisation. Without a password the address has been verified.
+    async fn begin(
+        &self,
+        email: &str,
+        password_hash: Option<String>,
+        org_name: &str,
+        from: Option<IpAddr>,
+    ) -> Result<SignedIn, AccountError> {
         let now = self.clock.now();
         let user = User { user_id: self.ids.uuid(), email: email.to_owned(), created_at: now };
         let org = Org { org_id: self.ids.uuid(), name: org_name.to_owned(), created_at: now };
-        let new = Credentials { user, password_hash };
+        let email_verified = password_hash.is_none();
+        let new = Credentials { user, password_hash, email_verified };
         self.store.users().sign_up(&org, &new, Role::OrgAdmin).await.map_err(|e| match e {
             StoreError::Conflict(_) => AccountError::Taken,
             other => AccountError::Store(other),
         })?;
-        self.open_session(new.user, org, Role::OrgAdmin).await
+        let proof = if email_verified { Proof::Issuer } else { Proof::Password };
+        self.open_session(new.user, org, Role::OrgAdmin, proof, from).await
+    }
+
+    /// The account of an address that an issuer has verified; `None` where there is none. If nobody had shown that the
+    /// address is theirs, whoever made the account may be someone else: its password, second factor, sessions and
+    /// personal tokens end.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn verified(&self, email: &str) -> Result<Option<User>, StoreError> {
+        let users = self.store.users();
+        let Some(found) = users.credentials(email).await? else { return Ok(None) };
+        if !found.email_verified {
+            users.verify_email(found.user.user_id, self.clock.now()).await?;
+        }
+        Ok(Some(found.user))
+    }
+
+    /// Begins a session for somebody whom an issuer has proven, in `org_id` or else their oldest organisation. Neither
+    /// password nor second factor is asked for: the issuer answers for both.
+    ///
+    /// # Errors
+    /// [`AccountError::Wrong`] where there is no such account, [`AccountError::NoOrg`] where it is no member.
+    pub async fn sign_in_as(
+        &self,
+        user_id: Uuid,
+        org_id: Option<Uuid>,
+        from: Option<IpAddr>,
+    ) -> Result<SignedIn, AccountError> {
+        let user = self.store.users().account(user_id).await?.ok_or(AccountError::Wrong)?.user;
+        let mut orgs = self.store.users().orgs(user_id).await?.into_iter();
+        let (org, role) = orgs
+            .find(|(org, _)| org_id.is_none_or(|wanted| wanted == org.org_id))
+            .ok_or(AccountError::NoOrg)?;
+        self.open_session(user, org, role, Proof::Issuer, from).await
     }
 
     /// Begins a session in the person's oldest organisation. After [`MAX_FAILURES`] wrong passwords for an account,
@@ -158,12 +222,12 @@ impl Accounts {
         let user = checked?;
         let orgs = self.store.users().orgs(user.user_id).await?;
         let (org, role) = orgs.into_iter().next().ok_or(AccountError::NoOrg)?;
-        self.open_session(user, org, role).await
+        self.open_session(user, org, role, Proof::Password, Some(ip)).await
     }
 
     async fn check(&self, email: &str, password: &str) -> Result<User, AccountError> {
         let found = self.store.users().credentials(email).await?;
-        let hash = found.as_ref().map(|c| c.password_hash.clone());
+        let hash = found.as_ref().and_then(|c| c.password_hash.clone());
         let right = self.passwords.verify(password, hash).await?;
         found.filter(|_| right).map(|c| c.user).ok_or(AccountError::Wrong)
     }
@@ -173,7 +237,7 @@ impl Accounts {
     /// # Errors
     /// [`StoreError`]
     pub async fn log_out(&self, person: &UserPrincipal) -> Result<bool, StoreError> {
-        self.store.users().revoke_session(person.org_id, person.session_id, self.clock.now()).await
+        self.store.users().revoke_own_session(person.user_id, person.session_id, self.clock.now()).await
     }
 
     /// Replaces the session a person uses by one in the same or another of their organisations: refreshing and
@@ -189,17 +253,27 @@ impl Accounts {
         let users = self.store.users();
         let Some(member) = users.get(org_id, person.user_id).await? else { return Ok(None) };
         let Some(org) = self.store.orgs().get(org_id).await? else { return Ok(None) };
-        let signed_in = self.open_session(member.user, org, member.role).await?;
+        let signed_in =
+            self.open_session(member.user, org, member.role, person.proof, person.address).await?;
         self.log_out(person).await?;
         Ok(Some(signed_in))
     }
 
-    async fn open_session(&self, user: User, org: Org, role: Role) -> Result<SignedIn, AccountError> {
+    async fn open_session(
+        &self,
+        user: User,
+        org: Org,
+        role: Role,
+        proof: Proof,
+        address: Option<IpAddr>,
+    ) -> Result<SignedIn, AccountError> {
         let now = self.clock.now();
         let session = UserSession {
             session_id: self.ids.uuid(),
             org_id: org.org_id,
             user_id: user.user_id,
+            proof,
+            address,
             created_at: now,
             expires_at: now.checked_add(SESSION_LIFE).unwrap_or(now),
         };
@@ -209,6 +283,16 @@ impl Accounts {
         }
         Ok(SignedIn { user, org, role, session, token })
     }
+}
+
+/// A name for an organisation, without blanks around it.
+fn org_name_of(name: &str) -> Result<&str, AccountError> {
+    let name = name.trim();
+    let chars = name.chars().count();
+    if chars == 0 || chars > MAX_ORG_NAME || name.chars().any(char::is_control) {
+        return Err(AccountError::OrgName);
+    }
+    Ok(name)
 }
 
 /// The shape of an address: one `@`, something before, a dotted name or `localhost` after, no blanks. Whether it

@@ -1,13 +1,13 @@
 //! Tells who a bearer token belongs to, and holds everything that changes the answer.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
 use tappass_model::{AgentCaller, Clock, Ids, Role};
-use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind, Store, StoreError};
+use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind, Proof, Store, StoreError};
 use uuid::Uuid;
 
 use crate::{
@@ -47,6 +47,10 @@ pub struct UserPrincipal {
     pub email: String,
     /// The session they use.
     pub session_id: Uuid,
+    /// What it stands on.
+    pub proof: Proof,
+    /// From where they logged in, where it is known.
+    pub address: Option<IpAddr>,
     /// When it ends.
     pub expires_at: Timestamp,
 }
@@ -176,6 +180,8 @@ impl Authenticator {
             role: found.role,
             email: found.email,
             session_id: found.session.session_id,
+            proof: found.session.proof,
+            address: found.session.address,
             expires_at: found.session.expires_at,
         })
     }

@@ -21,6 +21,7 @@ pub mod row;
 pub mod sessions;
 pub mod settings;
 pub mod shared;
+pub mod user_sessions;
 pub mod users;
 
 pub use agents::{Agent, AgentStatus, Agents};
@@ -38,7 +39,8 @@ pub use policies::{Policies, PolicyVersion};
 pub use sessions::{AgentSession, AgentSessions};
 pub use settings::{Setting, Settings};
 pub use shared::{Decision, Hold, LastTurn, MemoryState, SessionTurn, SharedState, Short};
-pub use users::{Credentials, Member, SessionUser, User, UserSession, Users};
+pub use user_sessions::{Proof, SessionUser, UserSession};
+pub use users::{Credentials, Member, Membership, User, Users};
 
 /// The database of a gateway, migrated and ready. Cheap to clone.
 #[derive(Debug, Clone)]

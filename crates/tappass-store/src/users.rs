@@ -1,4 +1,4 @@
-//! People: who they are, which organisations they belong to, and their sessions.
+//! People: who they are and which organisations they belong to.
 
 use std::fmt;
 
@@ -30,8 +30,10 @@ pub struct User {
 pub struct Credentials {
     /// Who.
     pub user: User,
-    /// The password's hash as a PHC string.
-    pub password_hash: String,
+    /// The password's hash as a PHC string; `None` for somebody whom only an issuer (OpenID Connect) signs in.
+    pub password_hash: Option<String>,
+    /// Whether somebody has shown that the address is theirs: a link sent there, or an issuer.
+    pub email_verified: bool,
 }
 
 /// Without the hash.
@@ -51,30 +53,15 @@ pub struct Member {
     pub role: Role,
 }
 
-/// A person's login, which acts in one organisation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UserSession {
-    /// Its identity.
-    pub session_id: Uuid,
-    /// Where it acts.
-    pub org_id: Uuid,
-    /// Whose it is.
-    pub user_id: Uuid,
-    /// When they logged in.
-    pub created_at: Timestamp,
-    /// When it ends by itself.
-    pub expires_at: Timestamp,
-}
-
-/// A session that has not been revoked, with whose it is. It may have expired.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionUser {
-    /// The session.
-    pub session: UserSession,
-    /// The person's address.
-    pub email: String,
-    /// Their role in the session's organisation, now.
-    pub role: Role,
+/// What became of a change to a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// It was made.
+    Changed,
+    /// There is no such member.
+    Missing,
+    /// It would have left the organisation without an administrator.
+    LastAdmin,
 }
 
 /// The form under which an address is unique.
@@ -114,12 +101,51 @@ impl Users<'_> {
     /// A person by their address, for the login: the one search that is not scoped by organisation.
     pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
         let mut tx = self.0.read().await?;
-        let select =
-            query("SELECT user_id, email, created_at, password_hash FROM users WHERE email_key = $1");
+        let select = query(
+            "SELECT user_id, email, created_at, password_hash, email_verified_at FROM users WHERE email_key = $1",
+        );
         let row = tx.fetch_optional(select.bind(email_key(email))).await?;
         tx.commit().await?;
-        row.map(|r| Ok(Credentials { user: user_of(&r)?, password_hash: r.text("password_hash")? }))
-            .transpose()
+        row.as_ref().map(credentials_of).transpose()
+    }
+
+    /// A person by their identity, whatever organisations they belong to: for what is their account's own.
+    pub async fn account(&self, user_id: Uuid) -> Result<Option<Credentials>, StoreError> {
+        let mut tx = self.0.read().await?;
+        let select = query(
+            "SELECT user_id, email, created_at, password_hash, email_verified_at FROM users WHERE user_id = $1",
+        );
+        let row = tx.fetch_optional(select.bind(user_id.to_string())).await?;
+        tx.commit().await?;
+        row.as_ref().map(credentials_of).transpose()
+    }
+
+    /// Adds an organisation with somebody who has an account as its first person; `false` when there is no such person.
+    pub async fn found(&self, org: &Org, user_id: Uuid, role: Role) -> Result<bool, StoreError> {
+        let mut tx = self.0.write().await?;
+        orgs::insert(&mut tx, org).await?;
+        match insert_membership(&mut tx, org.org_id, user_id, role, org.created_at).await {
+            Err(e) if e.is_missing_parent() => return Ok(false),
+            other => other?,
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Notes that an address is its person's. If nobody had shown that before, the account may be somebody else's who
+    /// merely named the address: then its password, second factor, sessions and personal tokens end.
+    pub async fn verify_email(&self, user_id: Uuid, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = user_id.to_string();
+        let first = query(
+            "UPDATE users SET email_verified_at = $2, password_hash = '' \
+             WHERE user_id = $1 AND email_verified_at IS NULL",
+        );
+        if tx.execute(first.bind(id.clone()).bind(now.as_microsecond())).await? > 0 {
+            tx.execute(query("DELETE FROM second_factors WHERE user_id = $1").bind(id)).await?;
+            end_all(&mut tx, user_id, now).await?;
+        }
+        tx.commit().await
     }
 
     /// The organisations a person belongs to and as what, oldest membership first.
@@ -161,118 +187,66 @@ impl Users<'_> {
         Ok(page.page(items, |m: &Member| m.user.user_id.to_string()))
     }
 
-    /// Gives a member another role; `false` when there is no such member.
-    pub async fn set_role(&self, org_id: Uuid, user_id: Uuid, role: Role) -> Result<bool, StoreError> {
+    /// Gives a member another role. What they made as a developer ends with it: [`Users::remove`].
+    pub async fn set_role(
+        &self,
+        org_id: Uuid,
+        user_id: Uuid,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<Membership, StoreError> {
+        let mut tx = self.0.write().await?;
         let update = query("UPDATE memberships SET role = $3 WHERE org_id = $1 AND user_id = $2")
             .bind(org_id.to_string())
             .bind(user_id.to_string())
             .bind(to_word("role", &role)?);
-        changed(self.0, update).await
+        let done = leave(&mut tx, org_id, user_id, role >= Role::OrgAdmin, update).await?;
+        if done == Membership::Changed {
+            if role < Role::Developer {
+                end_developer_keys(&mut tx, org_id, user_id, now).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(done)
     }
 
-    /// Ends a membership and its sessions; `false` when there is no such member.
-    pub async fn remove(&self, org_id: Uuid, user_id: Uuid) -> Result<bool, StoreError> {
-        let delete = query("DELETE FROM memberships WHERE org_id = $1 AND user_id = $2")
-            .bind(org_id.to_string())
-            .bind(user_id.to_string());
-        changed(self.0, delete).await
-    }
-
-    /// Replaces the hash of a member's password; `false` when there is no such member.
-    pub async fn set_password(&self, org_id: Uuid, user_id: Uuid, hash: String) -> Result<bool, StoreError> {
-        let update = query(
-            "UPDATE users SET password_hash = $3 WHERE user_id = $2 \
-             AND EXISTS (SELECT 1 FROM memberships m WHERE m.org_id = $1 AND m.user_id = users.user_id)",
-        )
-        .bind(org_id.to_string())
-        .bind(user_id.to_string())
-        .bind(hash);
-        changed(self.0, update).await
-    }
-
-    /// Begins a session; `false` when its person is no member of its organisation.
-    pub async fn open_session(&self, session: &UserSession, token_hash: String) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
-        let insert = query(
-            "INSERT INTO user_sessions (session_id, org_id, user_id, token_hash, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(session.session_id.to_string())
-        .bind(session.org_id.to_string())
-        .bind(session.user_id.to_string())
-        .bind(token_hash)
-        .bind(session.created_at.as_microsecond())
-        .bind(session.expires_at.as_microsecond());
-        match tx.execute(insert).await {
-            Err(e) if e.is_missing_parent() => return Ok(false),
-            other => other.map_err(|e| e.conflict(|| format!("session {}", session.session_id)))?,
-        };
-        tx.commit().await?;
-        Ok(true)
-    }
-
-    /// A session by its token's hash, unless it has been revoked. The caller checks whether it has expired.
-    pub async fn session(&self, token_hash: &str) -> Result<Option<SessionUser>, StoreError> {
-        let mut tx = self.0.read().await?;
-        let select = query(
-            "SELECT s.session_id, s.org_id, s.user_id, s.created_at, s.expires_at, u.email, m.role \
-             FROM user_sessions s JOIN users u ON u.user_id = s.user_id \
-             JOIN memberships m ON m.org_id = s.org_id AND m.user_id = s.user_id \
-             WHERE s.token_hash = $1 AND s.revoked_at IS NULL",
-        );
-        let row = tx.fetch_optional(select.bind(token_hash.to_owned())).await?;
-        tx.commit().await?;
-        row.map(|r| {
-            let session = UserSession {
-                session_id: r.uuid("session_id")?,
-                org_id: r.uuid("org_id")?,
-                user_id: r.uuid("user_id")?,
-                created_at: r.time("created_at")?,
-                expires_at: r.time("expires_at")?,
-            };
-            Ok(SessionUser { session, email: r.text("email")?, role: r.word("role")? })
-        })
-        .transpose()
-    }
-
-    /// Ends a session; `false` when there is none that lasts.
-    pub async fn revoke_session(
-        &self,
-        org_id: Uuid,
-        session_id: Uuid,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let update = query(
-            "UPDATE user_sessions SET revoked_at = $3 \
-             WHERE org_id = $1 AND session_id = $2 AND revoked_at IS NULL",
-        )
-        .bind(org_id.to_string())
-        .bind(session_id.to_string())
-        .bind(now.as_microsecond());
-        changed(self.0, update).await
-    }
-
-    /// Ends all sessions of a member in an organisation; how many.
-    pub async fn revoke_sessions(
+    /// Ends a membership with its sessions and personal tokens, and the developer keys that are bound to the member's
+    /// address.
+    pub async fn remove(
         &self,
         org_id: Uuid,
         user_id: Uuid,
         now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let update = query(
-            "UPDATE user_sessions SET revoked_at = $3 \
-             WHERE org_id = $1 AND user_id = $2 AND revoked_at IS NULL",
-        )
-        .bind(org_id.to_string())
-        .bind(user_id.to_string())
-        .bind(now.as_microsecond());
-        touched(self.0, update).await
+    ) -> Result<Membership, StoreError> {
+        let mut tx = self.0.write().await?;
+        let delete = query("DELETE FROM memberships WHERE org_id = $1 AND user_id = $2")
+            .bind(org_id.to_string())
+            .bind(user_id.to_string());
+        let done = leave(&mut tx, org_id, user_id, false, delete).await?;
+        if done == Membership::Changed {
+            end_developer_keys(&mut tx, org_id, user_id, now).await?;
+            tx.commit().await?;
+        }
+        Ok(done)
     }
 
-    /// Forgets the sessions that expired before this time; how many.
-    pub async fn forget_sessions(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let delete = query("DELETE FROM user_sessions WHERE expires_at < $1").bind(before.as_microsecond());
-        touched(self.0, delete).await
+    /// Replaces the hash of a person's password and ends their sessions but `keep`; `false` when there is no such
+    /// person.
+    pub async fn set_password(
+        &self,
+        user_id: Uuid,
+        hash: String,
+        keep: Option<Uuid>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.0.write().await?;
+        let update = query("UPDATE users SET password_hash = $2 WHERE user_id = $1");
+        if tx.execute(update.bind(user_id.to_string()).bind(hash)).await? == 0 {
+            return Ok(false);
+        }
+        end_sessions(&mut tx, user_id, keep, now).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }
 
@@ -289,20 +263,89 @@ pub(crate) async fn changed(db: &Db, statement: crate::db::Statement) -> Result<
     Ok(touched(db, statement).await? > 0)
 }
 
-async fn insert_user(tx: &mut Tx, new: &Credentials) -> Result<(), StoreError> {
+/// Runs a statement that takes a member away, or their role, unless nobody would govern the organisation then.
+/// The first statement takes the organisation's row, so that of two who take each other's role one waits and is refused.
+async fn leave(
+    tx: &mut Tx,
+    org_id: Uuid,
+    user_id: Uuid,
+    still_governs: bool,
+    statement: crate::db::Statement,
+) -> Result<Membership, StoreError> {
+    let org = org_id.to_string();
+    tx.execute(query("UPDATE orgs SET version = version WHERE org_id = $1").bind(org.clone())).await?;
+    let select = query("SELECT role FROM memberships WHERE org_id = $1 AND user_id = $2");
+    let Some(row) = tx.fetch_optional(select.bind(org.clone()).bind(user_id.to_string())).await? else {
+        return Ok(Membership::Missing);
+    };
+    let role: Role = row.word("role")?;
+    if role >= Role::OrgAdmin && !still_governs {
+        let others = query(
+            "SELECT 1 FROM memberships WHERE org_id = $1 AND user_id <> $2 \
+             AND role IN ('org_admin', 'platform_admin')",
+        );
+        if tx.fetch_optional(others.bind(org).bind(user_id.to_string())).await?.is_none() {
+            return Ok(Membership::LastAdmin);
+        }
+    }
+    tx.execute(statement).await?;
+    Ok(Membership::Changed)
+}
+
+/// Revokes the developer keys in an organisation that are bound to a person's address.
+async fn end_developer_keys(
+    tx: &mut Tx,
+    org_id: Uuid,
+    user_id: Uuid,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let update = query(
+        "UPDATE agent_keys SET revoked_at = $3 WHERE org_id = $1 AND revoked_at IS NULL \
+         AND email_key = (SELECT email_key FROM users WHERE user_id = $2)",
+    );
+    let update = update.bind(org_id.to_string()).bind(user_id.to_string()).bind(now.as_microsecond());
+    tx.execute(update).await.map(|_| ())
+}
+
+/// Ends a person's sessions everywhere, but the one to keep.
+pub(crate) async fn end_sessions(
+    tx: &mut Tx,
+    user_id: Uuid,
+    keep: Option<Uuid>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let update = query(
+        "UPDATE user_sessions SET revoked_at = $3 \
+         WHERE user_id = $1 AND session_id <> $2 AND revoked_at IS NULL",
+    );
+    let keep = keep.map(|id| id.to_string()).unwrap_or_default();
+    tx.execute(update.bind(user_id.to_string()).bind(keep).bind(now.as_microsecond())).await.map(|_| ())
+}
+
+/// Ends everything by which a person is signed in: sessions and personal tokens.
+pub(crate) async fn end_all(tx: &mut Tx, user_id: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    end_sessions(tx, user_id, None, now).await?;
+    let update =
+        query("UPDATE personal_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL");
+    tx.execute(update.bind(user_id.to_string()).bind(now.as_microsecond())).await.map(|_| ())
+}
+
+pub(crate) async fn insert_user(tx: &mut Tx, new: &Credentials) -> Result<(), StoreError> {
     let insert = query(
-        "INSERT INTO users (user_id, email, email_key, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO users (user_id, email, email_key, password_hash, email_verified_at, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(new.user.user_id.to_string())
     .bind(new.user.email.clone())
     .bind(email_key(&new.user.email))
-    .bind(new.password_hash.clone())
+    .bind(new.password_hash.clone().unwrap_or_default())
+    .bind(new.email_verified.then(|| new.user.created_at.as_microsecond()))
     .bind(new.user.created_at.as_microsecond());
     tx.execute(insert).await.map_err(|e| e.conflict(|| "an account with this address".to_owned()))?;
     Ok(())
 }
 
-async fn insert_membership(
+pub(crate) async fn insert_membership(
     tx: &mut Tx,
     org_id: Uuid,
     user_id: Uuid,
@@ -320,6 +363,14 @@ async fn insert_membership(
 
 fn user_of(row: &AnyRow) -> Result<User, StoreError> {
     Ok(User { user_id: row.uuid("user_id")?, email: row.text("email")?, created_at: row.time("created_at")? })
+}
+
+fn credentials_of(row: &AnyRow) -> Result<Credentials, StoreError> {
+    Ok(Credentials {
+        user: user_of(row)?,
+        password_hash: Some(row.text("password_hash")?).filter(|hash| !hash.is_empty()),
+        email_verified: row.opt_time("email_verified_at")?.is_some(),
+    })
 }
 
 fn member_of(row: &AnyRow) -> Result<Member, StoreError> {

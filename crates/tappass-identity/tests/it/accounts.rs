@@ -32,8 +32,9 @@ async fn who_signs_up_governs_an_organisation() {
 async fn what_is_wrong_with_a_sign_up_is_told() {
     let world = World::new().await;
     world.sign_up("ann@ours.example").await;
-    let try_it =
-        async |email, password, org| world.accounts.sign_up(email, password, org).await.expect_err("refused");
+    let try_it = async |email, password, org| {
+        world.accounts.sign_up(email, password, org, None).await.expect_err("refused")
+    };
     assert!(matches!(try_it("ann", PASSWORD, "Ours").await, AccountError::Email));
     assert!(matches!(try_it("bob@x.example", PASSWORD, "  ").await, AccountError::OrgName));
     assert!(matches!(try_it("bob@x.example", PASSWORD, "a\u{7}b").await, AccountError::OrgName));
@@ -123,4 +124,36 @@ async fn guesses_at_once_cannot_outrun_the_count() {
     let all = futures_util::future::join_all((0..20).map(guess)).await;
     let tried = all.iter().filter(|r| matches!(r, Err(AccountError::Wrong))).count();
     assert_eq!(tried, 5);
+}
+
+#[tokio::test]
+async fn an_issuer_signs_in_whom_it_has_verified() {
+    let world = World::new().await;
+    assert!(world.accounts.verified("ann@ours.example").await.expect("an answer").is_none());
+    let ann = world.accounts.sign_up_verified("ann@ours.example", "Ours", None).await.expect("an account");
+    world.auth.person(ann.token.expose()).await.expect("ann");
+    for password in ["", PASSWORD] {
+        let said = world.accounts.log_in("ann@ours.example", password, ip(1)).await;
+        assert!(matches!(said, Err(AccountError::Wrong)), "no password opens it: {said:?}");
+    }
+    let user = world.accounts.verified("Ann@ours.example").await.expect("an answer").expect("ann");
+    assert_eq!(user, ann.user);
+    world.auth.person(ann.token.expose()).await.expect("verified before: nothing ends");
+    let again = world.accounts.sign_in_as(user.user_id, Some(ann.org.org_id), None).await.expect("a session");
+    assert_eq!((again.org.org_id, again.role), (ann.org.org_id, Role::OrgAdmin));
+    let foreign = world.accounts.sign_in_as(user.user_id, Some(SystemIds.uuid()), None).await;
+    assert!(matches!(foreign, Err(AccountError::NoOrg)), "{foreign:?}");
+    let nobody = world.accounts.sign_in_as(SystemIds.uuid(), None, None).await;
+    assert!(matches!(nobody, Err(AccountError::Wrong)), "{nobody:?}");
+}
+
+#[tokio::test]
+async fn who_took_an_address_beforehand_is_out_when_its_owner_comes() {
+    let world = World::new().await;
+    let squatter = world.sign_up("ann@ours.example").await;
+    let user = world.accounts.verified("ann@ours.example").await.expect("an answer").expect("ann");
+    assert!(matches!(world.auth.person(squatter.token.expose()).await, Err(AuthError::Unknown)));
+    let said = world.accounts.log_in("ann@ours.example", PASSWORD, ip(1)).await;
+    assert!(matches!(said, Err(AccountError::Wrong)), "{said:?}");
+    world.accounts.sign_in_as(user.user_id, None, None).await.expect("a session");
 }

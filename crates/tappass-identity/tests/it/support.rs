@@ -37,7 +37,7 @@ impl World {
     }
 
     pub async fn sign_up(&self, email: &str) -> SignedIn {
-        self.accounts.sign_up(email, PASSWORD, "Ours").await.expect("an account")
+        self.accounts.sign_up(email, PASSWORD, "Ours", None).await.expect("an account")
     }
 
     /// An agent of an organisation of its own, with a key.

@@ -113,10 +113,13 @@ fn org_view(org: &Org) -> OrgView {
 /// `POST /auth/signup`
 pub async fn signup(
     State(app): State<App>,
-    crate::body::Json(new): crate::body::Json<Signup>,
+    request: Request,
 ) -> Result<(StatusCode, Json<Session>), ApiError> {
-    let done = app.accounts.sign_up(&new.email, &new.password, &new.org_name).await?;
-    let details = json!({"signup": true, "org_name": done.org.name, "session_id": done.session.session_id});
+    let from = client_address(&request, &app.config.trusted_proxies);
+    let RawJson(bytes) = RawJson::from_request(request, &app).await?;
+    let new: Signup = typed(&bytes)?;
+    let done = app.accounts.sign_up(&new.email, &new.password, &new.org_name, from).await?;
+    let details = json!({"signup": true, "from": from, "org_name": done.org.name, "session_id": done.session.session_id});
     app.changed(Change::by(EventType::Signin, done.org.org_id, &done.user.email).details(details)).await?;
     Ok((StatusCode::CREATED, Json(Session::of(&done))))
 }

@@ -84,7 +84,7 @@ impl Org {
         for role in [Role::Member, Role::Auditor, Role::Developer] {
             let email = format!("{}@{name}.example", format!("{role:?}").to_lowercase());
             let user = User { user_id: app.ids.uuid(), email: email.clone(), created_at: app.clock.now() };
-            let new = Credentials { user, password_hash: hash.to_owned() };
+            let new = Credentials { user, password_hash: Some(hash.to_owned()), email_verified: false };
             let org: Uuid = org_id.parse().expect("a UUID");
             assert!(app.store.users().create(org, &new, role).await.expect("made"));
             emails.push(email);

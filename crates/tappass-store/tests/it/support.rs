@@ -41,7 +41,7 @@ pub fn org(name: &str) -> Org {
 
 pub fn person(email: &str) -> Credentials {
     let user = User { user_id: id(), email: email.to_owned(), created_at: at(1) };
-    Credentials { user, password_hash: "$argon2id$a".to_owned() }
+    Credentials { user, password_hash: Some("$argon2id$a".to_owned()), email_verified: false }
 }
 
 pub fn agent(org: &Org, agent_id: &str) -> Agent {
