@@ -1,7 +1,10 @@
 //! Texts that are never a hit: product names that look like people (`Anna Router`), public test keys.
 //!
-//! An entry is looked up for the whole text of a hit, so it never hides what stands beside it. Exact entries ignore case
-//! and how blanks are written; patterns are globs or linear-time regular expressions, compiled when they are set.
+//! An entry is held against a hit and, where the hit is only a part of its words, against what stands around the hit
+//! (`around.rs`); it never hides what stands beside them. Exact entries ignore case and how blanks are written; patterns
+//! are globs or linear-time regular expressions, compiled when they are set.
+
+mod around;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -9,6 +12,9 @@ use regex::{RegexSet, RegexSetBuilder};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tappass_model::Match;
+
+use around::Beside;
+pub use around::{Around, Undecided};
 
 /// Entries of one list, at most.
 const COUNT: usize = 5_000;
@@ -22,7 +28,7 @@ const SIZE: usize = 4 << 20;
 /// One entry: a text, or a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct AllowEntry {
-    /// The text of a hit, whatever its case and its blanks.
+    /// What is no hit, whatever its case and its blanks: the text of a hit, or words of which it is a part.
     pub text: Option<String>,
     /// The form of a hit's text: a glob (`*`, `?`), or a regular expression between slashes (`/acme-[0-9]+/`).
     pub pattern: Option<String>,
@@ -126,6 +132,7 @@ struct Compiled {
     patterns: RegexSet,
     /// Which entry a pattern is.
     of_pattern: Vec<usize>,
+    beside: Beside,
 }
 
 impl Allowlist {
@@ -138,11 +145,16 @@ impl Allowlist {
             return Ok(Self(None));
         }
         let (mut exact, mut sources, mut of_pattern) = (HashMap::new(), Vec::new(), Vec::new());
+        let mut beside = Beside::default();
         for (index, entry) in entries.iter().enumerate() {
             entry.check()?;
             match (&entry.text, &entry.pattern) {
-                (Some(text), _) => exact.entry(normalised(text)).or_insert_with(Vec::new).push(index),
+                (Some(text), _) => {
+                    exact.entry(normalised(text)).or_insert_with(Vec::new).push(index);
+                    beside.text(text, index);
+                }
                 (_, Some(pattern)) => {
+                    beside.glob(pattern, index);
                     sources.push(regex_of(pattern));
                     of_pattern.push(index);
                 }
@@ -153,7 +165,7 @@ impl Allowlist {
             return Err(AllowError::TooMany);
         }
         let patterns = compile(&sources).map_err(|_| AllowError::TooLarge)?;
-        Ok(Self(Some(Arc::new(Compiled { entries, exact, patterns, of_pattern }))))
+        Ok(Self(Some(Arc::new(Compiled { entries, exact, patterns, of_pattern, beside }))))
     }
 
     /// Of texts alone. Those that cannot be entries are left out.
@@ -175,26 +187,36 @@ impl Allowlist {
         self.0.is_none()
     }
 
-    /// The entry that allows a hit with this text.
-    #[must_use]
-    pub fn find(&self, hit: &Match, text: &str) -> Option<&AllowEntry> {
-        let list = self.0.as_ref()?;
-        let text = normalised(text);
-        let holds = |index: &&usize| list.entries[**index].holds_for(hit);
-        if let Some(index) = list.exact.get(&text).and_then(|all| all.iter().find(holds)) {
-            return Some(&list.entries[*index]);
-        }
-        if list.of_pattern.is_empty() {
-            return None;
-        }
-        let fits = list.patterns.matches(&text);
-        fits.into_iter().map(|i| &list.of_pattern[i]).find(holds).map(|index| &list.entries[*index])
+    /// The entry that allows a hit, where it stands.
+    ///
+    /// # Errors
+    /// [`Undecided`] when the text is still open and what comes next will tell.
+    pub fn find(&self, hit: &Match, around: &Around<'_>) -> Result<Option<&AllowEntry>, Undecided> {
+        let Some(list) = self.0.as_ref() else { return Ok(None) };
+        let holds = |index: usize| list.entries[index].holds_for(hit);
+        let text = normalised(around.hit());
+        let of_itself = list.fits(&text, holds);
+        let found = if of_itself.is_some() { of_itself } else { list.beside.find(around, &text, holds)? };
+        Ok(found.map(|index| &list.entries[index]))
     }
 
-    /// Whether a hit with this text is allowed.
+    /// Whether a hit with this text is allowed by itself, wherever it stands.
     #[must_use]
     pub fn allows(&self, hit: &Match, text: &str) -> bool {
-        self.find(hit, text).is_some()
+        self.0.as_ref().is_some_and(|list| {
+            list.fits(&normalised(text), |index| list.entries[index].holds_for(hit)).is_some()
+        })
+    }
+}
+
+impl Compiled {
+    /// The entry that a normalised text fits as a whole.
+    fn fits(&self, text: &str, holds: impl Fn(usize) -> bool) -> Option<usize> {
+        let exact = self.exact.get(text).and_then(|all| all.iter().copied().find(|index| holds(*index)));
+        if exact.is_some() || self.of_pattern.is_empty() {
+            return exact;
+        }
+        self.patterns.matches(text).into_iter().map(|i| self.of_pattern[i]).find(|index| holds(*index))
     }
 }
 
@@ -283,7 +305,7 @@ impl JsonSchema for Allowlist {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "AllowEntry")]
 struct Fields {
-    /// The text of a hit, whatever its case and its blanks.
+    /// What is no hit, whatever its case and its blanks: the text of a hit, or words of which it is a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     /// The form of a hit's text: a glob (`*`, `?`), or a regular expression between slashes (`/acme-[0-9]+/`).
@@ -382,10 +404,54 @@ mod tests {
         assert!(list.allows(&hit(Family::Secret, "API_KEY"), "ACME-42"));
         assert!(!list.allows(&hit(Family::Pii, "PERSON"), "acme-42"), "of another family");
         assert!(!list.allows(&hit(Family::Secret, "API_KEY"), "acme-42-and-more"));
-        assert_eq!(
-            list.find(&hit(Family::Pii, "PERSON"), "a router").map(AllowEntry::shown),
-            Some("* Router")
-        );
+        let whole = Around::whole("a router", 0..8);
+        let found = list.find(&hit(Family::Pii, "PERSON"), &whole).expect("decided");
+        assert_eq!(found.map(AllowEntry::shown), Some("* Router"));
+    }
+
+    #[test]
+    fn a_part_of_an_entrys_words_is_allowed_inside_them_only() {
+        let list =
+            list(r#"["Anna Router", "the Iris-Scanner X2", {"pattern": "* Camera"}, {"pattern": "Acme *"}]"#);
+        let (person, key) = (hit(Family::Pii, "PERSON"), hit(Family::Injection, "OVERRIDE"));
+        let told = |text: &str, part: &str, open: bool| {
+            let start = text.find(part).expect("in it");
+            let around = Around { open, ..Around::whole(text, start..start + part.len()) };
+            assert!(list.find(&key, &around).expect("of another family").is_none());
+            list.find(&person, &around).map(|found| found.is_some())
+        };
+        for (text, part) in [
+            ("My Anna Router fails.", "Anna"),
+            ("\"ANNA\n  Router\"", "ANNA"),
+            ("the new Anna Router", "Router"),
+            ("the Iris-Scanner X2, please", "Iris"),
+            ("the Iris-Scanner X2", "Iris-Scanner"),
+            ("an Eva Camera", "Eva"),
+            ("for acme Eva.", "Eva"),
+        ] {
+            assert_eq!(told(text, part, false), Ok(true), "{text:?}");
+        }
+        for (text, part) in [
+            ("Anna wrote: my Router", "Anna"),
+            ("Anna Routers", "Anna"),
+            ("Anna Router and Anna", "Anna Router and Anna"),
+            ("Anna, Router", "Anna"),
+            ("Anna", "Anna"),
+            ("breathe Iris-Scanner X2", "Iris"),
+            ("Eva sold a Camera", "Eva"),
+            ("Eva Cameras", "Eva"),
+        ] {
+            assert_eq!(told(text, part, false), Ok(false), "{text:?}");
+        }
+        // What would tell is still to come, or not needed any more.
+        for text in ["Anna", "Anna ", "Anna  Rou", "Anna Router"] {
+            assert_eq!(told(text, "Anna", true), Err(Undecided), "{text:?}");
+        }
+        assert_eq!(told("Anna Router ", "Anna", true), Ok(true));
+        assert_eq!(told("Anna Rx", "Anna", true), Ok(false));
+        assert_eq!(told("Berta", "Berta", true), Err(Undecided), "a camera may follow");
+        assert_eq!(told("Berta c", "Berta", true), Err(Undecided));
+        assert_eq!(told("Berta d", "Berta", true), Ok(false));
     }
 
     #[test]

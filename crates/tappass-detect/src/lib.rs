@@ -50,7 +50,7 @@ mod unicode;
 mod utf8;
 mod walks;
 
-pub use allow::{AllowEntry, AllowError, Allowlist};
+pub use allow::{AllowEntry, AllowError, Allowlist, Around, Undecided};
 pub use classify::{Classified, classify};
 pub use custom::{CUSTOM_LONGEST, CustomPattern, PatternError};
 pub use hostile::hostile_units;

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
-use tappass_detect::{AllowEntry, sample};
+use tappass_detect::{AllowEntry, Around, Undecided, sample};
 use tappass_model::{Family, Match, Segment};
 
 use crate::runner::Call;
@@ -39,10 +39,21 @@ pub fn entry_id(entry: &AllowEntry) -> String {
 }
 
 impl Call {
-    /// The entry that allows a hit with this text, and whose it is.
-    pub(crate) fn allowed(&self, hit: &Match, text: &str) -> Option<(&'static str, &AllowEntry)> {
-        let own = self.pipeline.allowlist.find(hit, text).map(|entry| ("pipeline", entry));
-        own.or_else(|| self.allowlist.find(hit, text).map(|entry| ("organisation", entry)))
+    /// The entry that allows a hit where it stands, and whose it is.
+    ///
+    /// # Errors
+    /// [`Undecided`] when the text is still open and what comes next will tell.
+    pub(crate) fn allowed(
+        &self,
+        hit: &Match,
+        around: &Around<'_>,
+    ) -> Result<Option<(&'static str, &AllowEntry)>, Undecided> {
+        let own = self.pipeline.allowlist.find(hit, around);
+        if let Ok(Some(entry)) = own {
+            return Ok(Some(("pipeline", entry)));
+        }
+        let organisation = self.allowlist.find(hit, around)?.map(|entry| ("organisation", entry));
+        if organisation.is_none() { own.map(|_| None) } else { Ok(organisation) }
     }
 
     /// Takes away what is allowed, and notes it.
@@ -53,9 +64,8 @@ impl Call {
         let mut noted = Vec::new();
         for (segment, hits) in segments.iter().zip(matches) {
             hits.retain(|hit| {
-                let Some((by, entry)) = self.allowed(hit, &segment.text[hit.start..hit.end]) else {
-                    return true;
-                };
+                let around = Around::whole(&segment.text, hit.start..hit.end);
+                let Ok(Some((by, entry))) = self.allowed(hit, &around) else { return true };
                 noted.push(Allowed {
                     by,
                     entry: entry_id(entry),

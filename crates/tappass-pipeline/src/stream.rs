@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tappass_detect::{Ready, StreamScan};
+use tappass_detect::{Around, Ready, StreamScan};
 use tappass_model::{Action, Answer, Denial, Match};
 use tappass_provider::dialects::{self, Channel, ChannelKind, Flow, Lanes, Stopped, Wants};
 
@@ -183,6 +183,8 @@ struct Lane {
     /// How many bytes of `text` have been released.
     released: usize,
     hits: Vec<Match>,
+    /// Hits of which the next words tell whether an allowlist takes them away.
+    waiting: Vec<Match>,
     /// What has gone out, for texts that wait to be sent whole.
     out: String,
     /// Puts values back in what goes out piece by piece.
@@ -200,6 +202,7 @@ impl Lane {
             text: String::new(),
             released: 0,
             hits: Vec::new(),
+            waiting: Vec::new(),
             out: String::new(),
             restoring,
             sealed,
@@ -223,11 +226,10 @@ impl Lane {
     }
 
     fn release(&mut self, call: &Call, ready: Ready) -> Result<String, Blocked> {
+        self.waiting.extend(ready.matches);
+        let (hits, upto) = self.decided(call, ready.upto);
         let mut masks: Vec<Mask> = Vec::new();
-        for hit in ready.matches {
-            if call.allowed(&hit, &self.text[hit.start..hit.end]).is_some() {
-                continue;
-            }
+        for hit in hits {
             match self.judge(call, &hit)? {
                 (Action::Redact, step) if hit.family.maskable() && self.sealed => {
                     return Err(sealed(step, &hit.kind));
@@ -244,13 +246,41 @@ impl Lane {
             self.hits.push(hit);
         }
         mask::sort(&mut masks);
-        let out = masked(&self.text[self.released..ready.upto], &masks);
-        self.released = ready.upto;
+        let out = masked(&self.text[self.released..upto], &masks);
+        self.released = upto;
         self.out.push_str(&out);
         Ok(match &mut self.restoring {
             Some(restoring) => restoring.push(out),
             None => out,
         })
+    }
+
+    /// The hits that no allowlist takes away, and how far the text may go out: up to the first hit of which only the
+    /// next words tell whether it is allowed. It waits, with all behind it.
+    fn decided(&mut self, call: &Call, upto: usize) -> (Vec<Match>, usize) {
+        let mut hits = std::mem::take(&mut self.waiting);
+        if call.pipeline.allowlist.is_empty() && call.allowlist.is_empty() {
+            return (hits, upto);
+        }
+        let told = |hit: &Match| {
+            let around = Around { open: !self.ended, ..Around::whole(&self.text, hit.start..hit.end) };
+            call.allowed(hit, &around).map(|entry| entry.is_some())
+        };
+        let told: Vec<_> = hits.iter().map(told).collect();
+        let mut first = told.iter().position(Result::is_err).unwrap_or(hits.len());
+        let mut out = upto;
+        if first < hits.len() {
+            out = hits[first].start.clamp(self.released, upto);
+            // What overlaps it waits too, so that no mask is cut.
+            while first > 0 && hits[first - 1].end > out {
+                first -= 1;
+                out = hits[first].start.clamp(self.released, out);
+            }
+        }
+        self.waiting = hits.split_off(first);
+        let mut told = told.into_iter();
+        hits.retain(|_| told.next() != Some(Ok(true)));
+        (hits, out)
     }
 
     /// The weightiest of what the steps that judge streams do about a hit, and the step that does it.

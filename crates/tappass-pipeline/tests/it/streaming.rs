@@ -60,6 +60,25 @@ pub fn text() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
 }
 
+/// Hits, with and without the words that an allowlist has around them.
+fn listed() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("the jan.peeters@acme.eu ".to_owned()),
+        Just("jan.peeters@acme.eu".to_owned()),
+        Just("desk".to_owned()),
+        Just("de".to_owned()),
+        Just("4111 1111 1111 1111 ".to_owned()),
+        Just("test card".to_owned()),
+        Just("test ".to_owned()),
+        Just("My name is Anna ".to_owned()),
+        Just("Router".to_owned()),
+        Just("\n".to_owned()),
+        Just(" ".to_owned()),
+        Just(". ".to_owned()),
+        "[a-z ]{0,6}",
+    ]
+}
+
 pub fn cut<'a>(text: &'a str, sizes: &[usize]) -> Vec<&'a str> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -91,6 +110,21 @@ proptest! {
     }
 
     #[test]
+    fn an_allowlist_says_the_same_of_a_stream_and_of_the_whole(
+        parts in proptest::collection::vec(listed(), 0..10), sizes in proptest::collection::vec(1usize..9, 1..6)
+    ) {
+        let text = parts.concat();
+        let entries = "['the jan.peeters@acme.eu desk', 'Anna Router', {pattern: '* test card'}]";
+        let p = pipeline(&format!("{{scan_output: {{on_detection: redact}}, pii: {{allowlist: {entries}}}}}"));
+        let (streamed, whole) = runtime().block_on(async {
+            let streamed = streamed(&mut call(&p, Mode::Enforce, "", "hi"), &cut(&text, &sizes)).await;
+            let whole = whole(&mut call(&p, Mode::Enforce, "", "hi"), &text).await;
+            (streamed, whole)
+        });
+        prop_assert_eq!(streamed, whole);
+    }
+
+    #[test]
     fn a_stream_is_blocked_when_the_whole_is(text in text(), sizes in proptest::collection::vec(1usize..9, 1..6)) {
         let p = pipeline("{scan_output: {on_detection: block}}");
         let (streamed, whole) = runtime().block_on(async {
@@ -101,6 +135,18 @@ proptest! {
         prop_assert_eq!(streamed.1.is_some(), whole.1.is_some());
         prop_assert!(text.starts_with(&streamed.0), "what went out before is the beginning of the text");
     }
+}
+
+#[tokio::test]
+async fn a_hit_inside_an_allowed_name_goes_out() {
+    let p = pipeline("{scan_output: {on_detection: redact}, pii: {allowlist: ['the jan@acme.eu desk']}}");
+    let cut = |text: &'static str| {
+        let p = p.clone();
+        async move { streamed(&mut call(&p, Mode::Enforce, "", "hi"), &cut(text, &[3])).await.0 }
+    };
+    assert_eq!(cut("Ask the jan@acme.eu desk.").await, "Ask the jan@acme.eu desk.");
+    assert_eq!(cut("Ask the jan@acme.eu clerk.").await, "Ask the [EMAIL] clerk.");
+    assert_eq!(cut("Ask the jan@acme.eu").await, "Ask the [EMAIL]");
 }
 
 #[tokio::test]

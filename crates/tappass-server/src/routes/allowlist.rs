@@ -37,7 +37,7 @@ pub struct ListView {
 pub struct EntryView {
     /// Follows from what it says.
     id: String,
-    /// The text of a hit, whatever its case and its blanks.
+    /// What is no hit, whatever its case and its blanks: the text of a hit, or words of which it is a part.
     text: Option<String>,
     /// A glob, or a regular expression between slashes.
     pattern: Option<String>,

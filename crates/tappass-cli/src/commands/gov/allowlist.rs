@@ -19,7 +19,7 @@ pub enum Allowlist {
     List(Format),
     /// Add an entry; the next call honours it
     Add {
-        /// The text of a hit ("Anna Router"), whatever its case; with --pattern a glob, or /a regular expression/
+        /// What is no hit ("Anna Router"), or words of which a hit is a part, whatever their case; with --pattern a glob, or /a regular expression/
         text: String,
         /// The text is a pattern
         #[arg(long)]
