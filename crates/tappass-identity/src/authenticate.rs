@@ -186,6 +186,19 @@ impl Authenticator {
         })
     }
 
+    /// What the pages of a session show so that no other site's can act for them: see [`Self::is_csrf_token`].
+    #[must_use]
+    pub fn csrf_token(&self, session_id: Uuid) -> String {
+        // No token begins like this: none can be made to pass for the other.
+        self.sessions.hash(&format!("csrf:{session_id}"))
+    }
+
+    /// Whether this is what [`Self::csrf_token`] gave for the session. Compared in constant time.
+    #[must_use]
+    pub fn is_csrf_token(&self, session_id: Uuid, shown: &[u8]) -> bool {
+        self.csrf_token(session_id).as_bytes().ct_eq(shown).into()
+    }
+
     /// Makes a key for an agent. The key in clear is given here and never again.
     /// `None` when the organisation has no such agent.
     ///

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod authenticate;
 pub mod keys;
+pub mod oidc;
 pub mod passwords;
 pub mod seal;
 pub mod secrets;

@@ -259,6 +259,14 @@ impl ServerSecrets {
         crate::Sealer::new(&derive(&self.vault_key, b"tappass: mcp, v1"))
     }
 
+    /// Seals a sign-in at another issuer while it is under way.
+    ///
+    /// # Errors
+    /// [`SealError`](crate::SealError) when the key is not taken.
+    pub fn sign_in_sealer(&self) -> Result<crate::Sealer, crate::SealError> {
+        crate::Sealer::new(&derive(&self.vault_key, b"tappass: sign-ins under way, v1"))
+    }
+
     /// What binds the names of answers that providers keep to the agent they were given to.
     #[must_use]
     pub fn kept_names_key(&self) -> Zeroizing<[u8; 32]> {

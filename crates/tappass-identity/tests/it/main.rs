@@ -2,4 +2,5 @@
 
 mod accounts;
 mod authenticate;
+mod id_tokens;
 mod support;
