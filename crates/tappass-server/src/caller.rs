@@ -20,6 +20,10 @@ pub enum Caller {
     Admin,
 }
 
+/// In a request's extensions: what shows who calls is a browser's cookie.
+#[derive(Debug, Clone, Copy)]
+pub struct ByCookie;
+
 /// The agent that calls. For routes of the class `Auth::Agent`.
 #[derive(Debug, Clone)]
 pub struct Agent(pub Arc<AgentCaller>);
@@ -61,6 +65,11 @@ impl App {
             Err(AuthError::Store(e)) => Err(e.into()),
         }
     }
+}
+
+/// Whether a request brings a credential of its own, good or not: then no cookie counts.
+pub(crate) fn credential_given(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION) || headers.contains_key("x-api-key")
 }
 
 /// The one credential of a request. Two that differ would be two callers.

@@ -58,7 +58,7 @@ pub enum ConfigError {
 }
 
 /// The environment variables of the server's configuration, the field each sets, and how its text is read.
-const ENVIRONMENT: [(&str, &str, Kind); 8] = [
+const ENVIRONMENT: [(&str, &str, Kind); 9] = [
     ("TAPPASS_HOST", "host", Kind::Text),
     ("TAPPASS_PORT", "port", Kind::Number),
     ("TAPPASS_DATA_DIR", "data_dir", Kind::Text),
@@ -67,6 +67,7 @@ const ENVIRONMENT: [(&str, &str, Kind); 8] = [
     ("TAPPASS_BASE_URL", "base_url", Kind::Text),
     ("TAPPASS_TRUSTED_PROXIES", "trusted_proxies", Kind::List),
     ("TAPPASS_EGRESS_ALLOW", "egress_allow", Kind::List),
+    ("TAPPASS_CORS_ORIGINS", "cors_origins", Kind::List),
 ];
 
 #[derive(Clone, Copy)]

@@ -65,6 +65,9 @@ pub struct Config {
     /// Hosts (`mcp.corp.example`, `*.corp.example`) and networks (`10.1.0.0/16`) that addresses which people set in the
     /// gateway, of MCP servers for instance, may lead to although they are internal; also without TLS.
     pub egress_allow: Vec<String>,
+    /// Origins (`https://app.example.com`) whose pages' scripts may call the gateway with a bearer of their own. None: no
+    /// other site's may.
+    pub cors_origins: Vec<String>,
     /// Bounds on what one caller, or all of them, can take up.
     pub limits: Limits,
 }
@@ -102,6 +105,7 @@ impl Default for Config {
             base_url: None,
             trusted_proxies: Vec::new(),
             egress_allow: Vec::new(),
+            cors_origins: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -179,6 +183,11 @@ impl Config {
             return Err(("database_url", "not a PostgreSQL address: it begins with postgres://".to_owned()));
         }
         crate::egress::Rules::parse(&self.egress_allow).map_err(|message| ("egress_allow", message))?;
+        if let Some(wrong) = self.cors_origins.iter().find(|text| !crate::origin::is_origin(text)) {
+            let message =
+                format!("{wrong:?} is no origin: write it as https://app.example.com, without a path");
+            return Err(("cors_origins", message));
+        }
         match self.base_url.as_deref() {
             Some(base) if !base.starts_with("https://") && !base.starts_with("http://") => {
                 Err(("base_url", format!("{base:?} is not an address: it begins with https:// or http://")))

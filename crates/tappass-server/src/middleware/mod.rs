@@ -9,8 +9,11 @@ mod request_id;
 
 use std::{future::Future, net::SocketAddr, time::Instant};
 
-use axum::{body::Body, response::Response};
-use http::{HeaderValue, Request};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Request, StatusCode, header};
 
 use crate::{
     error::{ApiError, ErrorShape, Unrendered},
@@ -50,7 +53,10 @@ where
 
     // Health is always answered: an overloaded server that is killed for silence makes it worse.
     let permit = app.in_flight.clone().try_acquire_owned().ok();
-    let mut response = if permit.is_some() || is_health(request.uri().path()) {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = if let Some(headers) = app.preflight(&method, request.headers()) {
+        (StatusCode::NO_CONTENT, headers).into_response()
+    } else if permit.is_some() || is_health(request.uri().path()) {
         inner(request).await
     } else {
         app.metrics.shed();
@@ -63,11 +69,14 @@ where
     if let Some(Unrendered(error)) = response.extensions_mut().remove::<Unrendered>() {
         let rendered = error.render(matched.map_or(guess, |m| m.shape), id.as_str());
         let bare = std::mem::replace(&mut response, rendered);
-        if let Some(allow) = bare.headers().get(http::header::ALLOW) {
-            response.headers_mut().insert(http::header::ALLOW, allow.clone());
+        if let Some(allow) = bare.headers().get(header::ALLOW) {
+            response.headers_mut().insert(header::ALLOW, allow.clone());
         }
     }
-    headers::secure(response.headers_mut());
+    headers::secure(response.headers_mut(), app.is_https());
+    if !response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_METHODS) {
+        app.allow_origin(origin.as_ref(), response.headers_mut());
+    }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert("x-request-id", value);
     }

@@ -9,13 +9,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
+use http::{HeaderValue, StatusCode};
+use tappass_identity::AuthError;
 use tappass_model::Role;
 
 use super::Auth;
 use crate::{
-    caller::Caller,
+    caller::{ByCookie, Caller, credential_given},
+    cookies::Cookie,
     error::{ApiError, ErrorShape},
     middleware::{Matched, Replays, client_address, too_many_headers},
+    origin::CSRF_HEADER,
     state::App,
 };
 
@@ -62,7 +66,10 @@ async fn admit(guard: &Guard, mut request: Request) -> Result<Request, ApiError>
         Auth::Open => {}
         Auth::Public => app.anonymous.admit(client_address(&request, &app.config.trusted_proxies))?,
         Auth::Agent | Auth::Person(_) => {
-            let caller = app.identify(request.headers()).await?;
+            let mut caller = app.identify(request.headers()).await?;
+            if caller.is_none() && guard.auth != Auth::Agent {
+                caller = by_cookie(app, &mut request).await?;
+            }
             decide(guard.auth, caller.as_ref())?;
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
@@ -70,6 +77,34 @@ async fn admit(guard: &Guard, mut request: Request) -> Result<Request, ApiError>
         }
     }
     Ok(request)
+}
+
+/// The person whose session a browser's cookie holds. A browser adds the cookie to what other sites have it send, so
+/// a request that changes something must show that it comes from our own pages: by what the browser says of it, and by
+/// the token that only they could read.
+async fn by_cookie(app: &App, request: &mut Request) -> Result<Option<Caller>, ApiError> {
+    if credential_given(request.headers()) {
+        return Ok(None);
+    }
+    let Some(token) = Cookie::Session.read(app, request.headers())? else { return Ok(None) };
+    let person = match app.authenticator.person(&token).await {
+        Ok(person) => person,
+        Err(AuthError::Store(e)) => return Err(e.into()),
+        Err(_) => return Ok(None),
+    };
+    if !request.method().is_safe() {
+        app.same_origin(request.headers())?;
+        let shown = request.headers().get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
+        if !app.authenticator.is_csrf_token(person.session_id, shown) {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "csrf_token",
+                format!("A browser's session needs the header {CSRF_HEADER}; GET /auth/me gives its value."),
+            ));
+        }
+    }
+    request.extensions_mut().insert(ByCookie);
+    Ok(Some(Caller::Person(person)))
 }
 
 /// Whether a caller may use a route of this class.

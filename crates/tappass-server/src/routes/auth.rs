@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{FromRequest, Request, State},
+    response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 use crate::{
     body::{RawJson, typed},
-    caller::Caller,
+    caller::{ByCookie, Caller},
+    cookies::Cookie,
     error::ApiError,
     middleware::client_address,
     record::Change,
@@ -45,6 +47,9 @@ pub struct Login {
     email: String,
     /// The password.
     password: String,
+    /// For a browser: the session goes into a cookie, which no script can read, and not into the answer.
+    #[serde(default)]
+    cookie: bool,
 }
 
 /// Someone who has just signed in.
@@ -73,8 +78,13 @@ pub struct OrgView {
 /// A session's token. Works as a bearer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SessionView {
-    token: String,
+    /// Not there when the session is in a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
     expires_at: String,
+    /// What a browser's page must send as `x-csrf-token` with all that changes something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    csrf_token: Option<String>,
 }
 
 /// `GET /auth/me`
@@ -87,6 +97,8 @@ pub struct Me {
     role: Role,
     /// When the session ends; null for the admin key.
     expires_at: Option<String>,
+    /// What a browser's page sends as `x-csrf-token`; null without a session.
+    csrf_token: Option<String>,
 }
 
 impl Session {
@@ -95,10 +107,25 @@ impl Session {
             user: user_view(&signed_in.user, signed_in.role),
             org: org_view(&signed_in.org),
             session: SessionView {
-                token: signed_in.token.expose().to_owned(),
+                token: Some(signed_in.token.expose().to_owned()),
                 expires_at: rfc3339(signed_in.session.expires_at),
+                csrf_token: None,
             },
         }
+    }
+
+    /// The answer to whoever has signed in. With `cookie` the session's token is in a cookie only, which no script can
+    /// read.
+    pub(crate) fn answer(app: &App, done: &SignedIn, cookie: bool) -> Response {
+        let mut session = Self::of(done);
+        if !cookie {
+            return Json(session).into_response();
+        }
+        session.session.token = None;
+        session.session.csrf_token = Some(app.authenticator.csrf_token(done.session.session_id));
+        let left = done.session.expires_at.as_second() - app.clock.now().as_second();
+        let set = Cookie::Session.set(app, done.token.expose(), left.max(0));
+        ([(header::SET_COOKIE, set)], Json(session)).into_response()
     }
 }
 
@@ -125,24 +152,42 @@ pub async fn signup(
 }
 
 /// `POST /auth/login`
-pub async fn login(State(app): State<App>, request: Request) -> Result<Json<Session>, ApiError> {
+pub async fn login(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     // Without a socket (tests of the routes alone) there is no address.
     let from =
         client_address(&request, &app.config.trusted_proxies).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let headers = request.headers().clone();
     let RawJson(bytes) = RawJson::from_request(request, &app).await?;
     let given: Login = typed(&bytes)?;
+    if given.cookie {
+        // Else another site could sign somebody in as somebody else.
+        app.same_origin(&headers)?;
+    }
     match app.accounts.log_in(&given.email, &given.password, from).await {
         Ok(done) => {
             let details = json!({"from": from, "session_id": done.session.session_id});
             app.changed(Change::by(EventType::Signin, done.org.org_id, &done.user.email).details(details))
                 .await?;
-            Ok(Json(Session::of(&done)))
+            if given.cookie {
+                end_session_of_cookie(&app, &headers).await?;
+            }
+            Ok(Session::answer(&app, &done, given.cookie))
         }
         Err(error) => {
             failed_login(&app, &given.email, from, &error).await?;
             Err(error.into())
         }
     }
+}
+
+/// Ends the session that a browser brought along when it signs in anew: nobody goes on with the old one.
+pub(crate) async fn end_session_of_cookie(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    if let Ok(Some(token)) = Cookie::Session.read(app, headers)
+        && let Ok(person) = app.authenticator.person(&token).await
+    {
+        app.accounts.log_out(&person).await?;
+    }
+    Ok(())
 }
 
 /// Recorded in the organisations of the account that was tried. Where there is none, there is no log to record it in.
@@ -163,27 +208,39 @@ async fn failed_login(app: &App, email: &str, from: IpAddr, error: &AccountError
 }
 
 /// `POST /auth/logout`
-pub async fn logout(State(app): State<App>, caller: Caller) -> Result<StatusCode, ApiError> {
+pub async fn logout(
+    State(app): State<App>,
+    cookie: Option<Extension<ByCookie>>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     let Caller::Person(person) = caller else {
         return Err(ApiError::bad_request("no_session", "The admin key has no session to end."));
     };
     app.accounts.log_out(&person).await?;
-    Ok(StatusCode::NO_CONTENT)
+    if cookie.is_none() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, Cookie::Session.clear(&app))]).into_response())
 }
 
 /// `POST /auth/refresh`: a new session for the one in use, which ends.
-pub async fn refresh(State(app): State<App>, caller: Caller) -> Result<Json<Session>, ApiError> {
+pub async fn refresh(
+    State(app): State<App>,
+    cookie: Option<Extension<ByCookie>>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     let Caller::Person(person) = caller else {
         return Err(ApiError::bad_request("no_session", "The admin key has no session to refresh."));
     };
     let renewed = app.accounts.renew(&person, person.org_id).await?.ok_or_else(ApiError::not_found)?;
-    Ok(Json(Session::of(&renewed)))
+    Ok(Session::answer(&app, &renewed, cookie.is_some()))
 }
 
 /// `GET /auth/me`
 pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Me>, ApiError> {
     let Caller::Person(person) = caller else {
-        return Ok(Json(Me { user: None, org: None, role: Role::PlatformAdmin, expires_at: None }));
+        let role = Role::PlatformAdmin;
+        return Ok(Json(Me { user: None, org: None, role, expires_at: None, csrf_token: None }));
     };
     let org = app.store.orgs().get(person.org_id).await?;
     Ok(Json(Me {
@@ -191,6 +248,7 @@ pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Me>, ApiE
         org: org.as_ref().map(org_view),
         role: person.role,
         expires_at: Some(rfc3339(person.expires_at)),
+        csrf_token: Some(app.authenticator.csrf_token(person.session_id)),
     }))
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod approvals;
 mod around;
+mod browser;
 mod calls;
 mod client;
 mod coverage;
@@ -28,6 +29,7 @@ mod responses;
 mod scenarios;
 mod scripted;
 mod sessions;
+mod smuggling;
 mod spending;
 mod table;
 mod walk;
