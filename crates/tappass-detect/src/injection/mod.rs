@@ -78,6 +78,14 @@ mod tests {
             "What is a jailbreak on an iPhone?",
             "You are now subscribed to our newsletter.",
             "Follow the instructions above to install it.",
+            "You are a helpful assistant.",
+            "You are a concise assistant. Answer in one sentence.",
+            "Respond only with JSON",
+            "Reply with the single word OK",
+            "say: streamed words here",
+            "Reads a file and returns its contents",
+            "Executes a read-only SQL query",
+            "I have updated the file as requested.",
         ] {
             assert!(score(text) < 0.5, "{} {text}", score(text));
         }

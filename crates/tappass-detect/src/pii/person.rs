@@ -1,12 +1,15 @@
 //! Names of persons: runs of capitalised words, judged by a logistic model over what the words are known as and what
 //! stands around them. The weights (`data/person.txt`, one readable line each) are trained by `tools/pii`.
 
+mod signs;
+
 use std::{borrow::Cow, cell::OnceCell, sync::LazyLock};
 
 use tappass_model::Family;
 
 use super::lexicon::{CLASSES, Key, class, entry, is_common, shape};
 use crate::rule::{Hit, Rule};
+use signs::{SIGNS, ahead, back, class_of};
 
 /// What a single word of a candidate is, by [`Kind`].
 const KINDS: [&str; 17] = [
@@ -48,59 +51,6 @@ enum Kind {
     Street,
     Context,
     Acronym,
-}
-/// What stands beside a candidate: the classes of words, then these, by [`Sign`].
-const SIGNS: [&str; 23] = [
-    "start",
-    "line",
-    "blank",
-    "sentence",
-    "abbreviation",
-    "comma",
-    "colon",
-    "labelled",
-    "open",
-    "close",
-    "quote",
-    "dash",
-    "code",
-    "digit",
-    "possessive",
-    "near-name",
-    "near-place",
-    "near-word",
-    "near-capital",
-    "near-acronym",
-    "lower",
-    "end",
-    "other",
-];
-/// The places of [`SIGNS`].
-#[derive(Clone, Copy)]
-enum Sign {
-    Start,
-    Line,
-    Blank,
-    Sentence,
-    Abbreviation,
-    Comma,
-    Colon,
-    Labelled,
-    Open,
-    Close,
-    Quote,
-    Dash,
-    Code,
-    Digit,
-    Possessive,
-    Name,
-    Place,
-    Word,
-    Capital,
-    Acronym,
-    Lower,
-    End,
-    Other,
 }
 const K: usize = KINDS.len();
 const S: usize = CLASSES.len() + SIGNS.len();
@@ -333,7 +283,7 @@ fn kind(word: &str, later: bool) -> Kind {
     let (given, surname) = (known.given(), known.surname());
     let frequent = given == 3 && !known.word();
     match () {
-        () if !frequent && class(&key).is_some() => Kind::Context,
+        () if !frequent && class(&key).is_some() && given < 3 => Kind::Context,
         () if known.place() && given + surname > 0 => Kind::NamePlace,
         () if known.word() && given > 0 => Kind::GivenWord,
         () if given >= 2 && surname >= 2 => Kind::GivenSurname,
@@ -361,120 +311,6 @@ fn is_camel(word: &str) -> bool {
     let inner =
         word.as_bytes().windows(2).position(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase());
     inner.is_some_and(|at| !BEGINNINGS.contains(&&word[..=at]))
-}
-
-const fn sign(sign: Sign) -> usize {
-    CLASSES.len() + sign as usize
-}
-
-/// The sign at the end of a text, and the text before it.
-fn back(text: &str) -> (usize, &str) {
-    let trimmed = text.trim_end_matches([' ', '\t']);
-    let Some(last) = trimmed.chars().next_back() else { return (sign(Sign::Start), "") };
-    let rest = &trimmed[..trimmed.len() - last.len_utf8()];
-    let found = match last {
-        '\n' | '\r' => {
-            let above = rest.trim_end_matches(['\r', ' ', '\t']);
-            let blank = above.is_empty() || above.ends_with('\n');
-            return (sign(if blank { Sign::Blank } else { Sign::Line }), above);
-        }
-        '.' => match word_before(rest) {
-            (word, rest) if class_of(word) == Some(TITLE) => return (TITLE, rest),
-            (word, _) if word.chars().count() == 1 => Sign::Abbreviation,
-            _ => Sign::Sentence,
-        },
-        '!' | '?' | '\u{2026}' => Sign::Sentence,
-        ',' | ';' => Sign::Comma,
-        ':' => match class_of(word_before(rest).0) {
-            Some(class) if LABELS.contains(&class) => Sign::Labelled,
-            _ => Sign::Colon,
-        },
-        '(' | '[' | '{' | '<' => Sign::Open,
-        ')' | ']' | '}' => Sign::Close,
-        '"' | '`' | '\'' => Sign::Quote,
-        '-' | '*' | '>' | '#' | '|' | '\u{2022}' => Sign::Dash,
-        '&' => return (AND, rest),
-        '/' | '_' | '\\' | '=' | '$' | '@' | '%' | '+' | '~' => Sign::Code,
-        c if c.is_numeric() => Sign::Digit,
-        c if c.is_alphabetic() => {
-            let (word, rest) = word_before(trimmed);
-            let owner = word.ends_with("'s");
-            return (if owner { sign(Sign::Possessive) } else { beside(word) }, rest);
-        }
-        _ => Sign::Other,
-    };
-    (sign(found), rest)
-}
-
-/// The sign at the start of a text, and the text after it.
-fn ahead(text: &str) -> (usize, &str) {
-    let trimmed = text.trim_start_matches([' ', '\t']);
-    let mut chars = trimmed.chars();
-    let Some(first) = chars.next() else { return (sign(Sign::End), "") };
-    let rest = chars.as_str();
-    let found = match first {
-        '\n' | '\r' => {
-            let below = rest.trim_start_matches(['\r', ' ', '\t']);
-            let blank = below.strip_prefix('\n');
-            return (sign(if blank.is_some() { Sign::Blank } else { Sign::Line }), blank.unwrap_or(below));
-        }
-        '\'' if rest.starts_with('s') => return (sign(Sign::Possessive), &rest[1..]),
-        '.' | '!' | '?' | '\u{2026}' => Sign::Sentence,
-        ',' | ';' => Sign::Comma,
-        ':' => Sign::Colon,
-        '(' | '[' | '{' | '<' => Sign::Open,
-        ')' | ']' | '}' | '>' => Sign::Close,
-        '"' | '`' | '\'' => Sign::Quote,
-        '-' | '*' | '#' | '|' => Sign::Dash,
-        '&' => return (AND, rest),
-        '/' | '_' | '\\' | '=' | '$' | '@' | '%' | '+' | '~' => Sign::Code,
-        c if c.is_numeric() => Sign::Digit,
-        c if c.is_alphabetic() => {
-            let end = trimmed.find(|c: char| !(c.is_alphabetic() || c == '\'')).unwrap_or(trimmed.len());
-            return (beside(&trimmed[..end]), &trimmed[end..]);
-        }
-        _ => Sign::Other,
-    };
-    (sign(found), rest)
-}
-
-const TITLE: usize = 1;
-const AND: usize = 15;
-/// Classes that make a label with a colon behind them: title, role, kin, label, named.
-const LABELS: [usize; 5] = [1, 2, 3, 4, 5];
-
-/// The word at the end of a text, and what is before it.
-fn word_before(text: &str) -> (&str, &str) {
-    let from = text.char_indices().rev().take_while(|(_, c)| c.is_alphabetic() || *c == '\'').last();
-    let from = from.map_or(text.len(), |(at, _)| at);
-    (&text[from..], &text[..from])
-}
-
-fn class_of(word: &str) -> Option<usize> {
-    class(&Key::of(word)?)
-}
-
-/// The sign that a neighbouring word is.
-fn beside(word: &str) -> usize {
-    let Some(key) = Key::of(word) else { return sign(Sign::Other) };
-    let capital = word.starts_with(char::is_uppercase);
-    if let Some(class) = class(&key) {
-        return class;
-    }
-    if !capital {
-        return sign(Sign::Lower);
-    }
-    let known = entry(&key);
-    let found = match () {
-        () if known.given() + known.surname() >= 2 => Sign::Name,
-        () if known.place() => Sign::Place,
-        () if word.len() > 1 && word.len() <= 5 && !word.bytes().any(|b| b.is_ascii_lowercase()) => {
-            Sign::Acronym
-        }
-        () if is_common(&key) => Sign::Word,
-        () => Sign::Capital,
-    };
-    sign(found)
 }
 
 /// A candidate for a name, and why it is taken for one or not: for training, and to explain a finding.
@@ -558,6 +394,8 @@ mod tests {
             ("my name is monika novak and", "PERSON", "monika novak"),
             ("Sarah's contract ends in June", "PERSON", "Sarah"),
             ("Best regards,\nGiulia Ferrari\nHead of Sales", "PERSON", "Giulia Ferrari"),
+            ("Jan Peeters", "PERSON", "Jan Peeters"),
+            (r#"{"customer_name": "Jan Peeters", "city": "Ghent"}"#, "PERSON", "Jan Peeters"),
         ]);
     }
 
@@ -573,6 +411,9 @@ mod tests {
             "Anna_Smith=1",
             "my name is not important, dear customer service",
             "Log in with GitHub Actions",
+            r#"{"city":"Ghent"}"#,
+            r#"{"product": "Jasmine", "month": "Jan"}"#,
+            "In Jan and Feb 2026",
             "WHAT? I DON'T KNOW",
         ]);
     }
