@@ -9,8 +9,8 @@ use tappass_store::{
 use uuid::Uuid;
 
 use crate::{
-    PasswordError, Passwords, ServerSecrets, SessionToken, UserPrincipal, WeakPassword, passwords,
-    tokens::TokenHasher,
+    PasswordError, Passwords, SealError, Sealer, ServerSecrets, SessionToken, UserPrincipal, WeakPassword,
+    passwords, tokens::TokenHasher,
 };
 
 /// How long a session lasts.
@@ -46,9 +46,42 @@ pub enum AccountError {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// The password is right; the second factor's code is not there.
+    #[error("a second factor is needed: send the app's code, or a recovery code, as `code`")]
+    CodeNeeded,
+    /// The code is none of now, or it has been used.
+    #[error("the code is wrong, too old, or has been used; wait for the app's next one")]
+    WrongCode,
+    /// There is no second factor.
+    #[error("there is no second factor to do that with")]
+    NoFactor,
+    /// There is a second factor.
+    #[error("there is a second factor already; disable it first")]
+    FactorExists,
+    /// A role above that of whoever gives it, or acts on its holder.
+    #[error("that is above your own role")]
+    AboveMaker,
+    /// Who is invited is in.
+    #[error("they are a member already")]
+    Member,
+    /// They belong to other organisations too.
+    #[error(
+        "they belong to other organisations too, so one organisation's admin cannot open their account; \
+         the platform's administrator can"
+    )]
+    Elsewhere,
+    /// A link that does not let in.
+    #[error("the link is unknown, has expired or has been used; ask for a new one")]
+    Link,
+    /// A personal token with this name or life cannot be.
+    #[error("{0}")]
+    Token(&'static str),
     /// The account belongs to no organisation any more.
     #[error("the account belongs to no organisation; ask an administrator for an invitation")]
     NoOrg,
+    /// What is sealed cannot be opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// The hash failed.
     #[error(transparent)]
     Hash(#[from] PasswordError),
@@ -74,12 +107,17 @@ pub struct SignedIn {
 
 /// The accounts. One per process; share it in an `Arc`.
 pub struct Accounts {
-    store: Store,
-    passwords: Passwords,
+    pub(crate) store: Store,
+    pub(crate) passwords: Passwords,
     shared: Arc<dyn SharedState>,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn Ids>,
-    sessions: TokenHasher,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    /// Of sessions and of links.
+    pub(crate) sessions: TokenHasher,
+    /// Of recovery codes.
+    pub(crate) codes: TokenHasher,
+    /// Of second factors' secrets.
+    pub(crate) sealer: Sealer,
 }
 
 impl fmt::Debug for Accounts {
@@ -90,16 +128,26 @@ impl fmt::Debug for Accounts {
 
 impl Accounts {
     /// Over a store, with the server's secrets and the state that counts failed logins.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`SealError`] when the vault key is not taken.
     pub fn new(
         store: Store,
         secrets: &ServerSecrets,
         shared: Arc<dyn SharedState>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
-    ) -> Self {
-        let sessions = TokenHasher::new(&secrets.session_pepper());
-        Self { store, passwords: Passwords::default(), shared, clock, ids, sessions }
+    ) -> Result<Self, SealError> {
+        Ok(Self {
+            store,
+            passwords: Passwords::default(),
+            shared,
+            clock,
+            ids,
+            sessions: TokenHasher::new(&secrets.session_pepper()),
+            codes: TokenHasher::new(&secrets.recovery_pepper()),
+            sealer: secrets.second_factor_sealer()?,
+        })
     }
 
     /// Makes an account, an organisation with it as administrator, and a session. `from` is the network address of
@@ -154,10 +202,7 @@ impl Accounts {
         let org = Org { org_id: self.ids.uuid(), name: org_name.to_owned(), created_at: now };
         let email_verified = password_hash.is_none();
         let new = Credentials { user, password_hash, email_verified };
-        self.store.users().sign_up(&org, &new, Role::OrgAdmin).await.map_err(|e| match e {
-            StoreError::Conflict(_) => AccountError::Taken,
-            other => AccountError::Store(other),
-        })?;
+        self.store.users().sign_up(&org, &new, Role::OrgAdmin).await.map_err(name_of_account)?;
         let proof = if email_verified { Proof::Issuer } else { Proof::Password };
         self.open_session(new.user, org, Role::OrgAdmin, proof, from).await
     }
@@ -188,7 +233,7 @@ impl Accounts {
         org_id: Option<Uuid>,
         from: Option<IpAddr>,
     ) -> Result<SignedIn, AccountError> {
-        let user = self.store.users().account(user_id).await?.ok_or(AccountError::Wrong)?.user;
+        let user = self.account(user_id).await?.user;
         let mut orgs = self.store.users().orgs(user_id).await?.into_iter();
         let (org, role) = orgs
             .find(|(org, _)| org_id.is_none_or(|wanted| wanted == org.org_id))
@@ -196,33 +241,73 @@ impl Accounts {
         self.open_session(user, org, role, Proof::Issuer, from).await
     }
 
-    /// Begins a session in the person's oldest organisation. After [`MAX_FAILURES`] wrong passwords for an account,
-    /// or from a network address, both wait for [`LOCK`].
+    /// Begins a session in the person's oldest organisation. After [`MAX_FAILURES`] wrong passwords or codes for an
+    /// account, or from a network address, both wait for [`LOCK`].
     ///
     /// # Errors
-    /// [`AccountError::Wrong`] whichever of the two was wrong, [`AccountError::Locked`] after too many tries.
-    pub async fn log_in(&self, email: &str, password: &str, ip: IpAddr) -> Result<SignedIn, AccountError> {
-        let account = format!("login:account:{}", email_key(email));
-        let from = format!("login:from:{}", network(ip));
-        for key in [&from, &account] {
-            let allowed = self.shared.attempt(key, MAX_FAILURES, LOCK).await;
-            allowed.map_err(|retry_after| AccountError::Locked { retry_after })?;
-        }
-        let checked = self.check(email, password).await;
-        if !matches!(checked, Err(AccountError::Wrong)) {
-            // Neither a success nor a failure of ours counts. A success starts the account afresh, but not the
-            // network address: else who has one account could try passwords of others without end.
-            self.shared.forgive(&from).await;
-            if checked.is_ok() {
-                self.shared.clear(&account).await;
-            } else {
-                self.shared.forgive(&account).await;
-            }
-        }
-        let user = checked?;
+    /// [`AccountError::Wrong`] whichever of the two was wrong, [`AccountError::CodeNeeded`] when both are right and
+    /// the person has a second factor, [`AccountError::Locked`] after too many tries.
+    pub async fn log_in(
+        &self,
+        email: &str,
+        password: &str,
+        code: Option<&str>,
+        ip: IpAddr,
+    ) -> Result<SignedIn, AccountError> {
+        let user = self.prove(email, password, code, ip).await?;
         let orgs = self.store.users().orgs(user.user_id).await?;
         let (org, role) = orgs.into_iter().next().ok_or(AccountError::NoOrg)?;
         self.open_session(user, org, role, Proof::Password, Some(ip)).await
+    }
+
+    /// Whose address and password these are, and the code where there is a second factor.
+    pub(crate) async fn prove(
+        &self,
+        email: &str,
+        password: &str,
+        code: Option<&str>,
+        ip: IpAddr,
+    ) -> Result<User, AccountError> {
+        // The network address last: a success starts the account afresh, but not the address. Else who has one
+        // account could try passwords of others without end.
+        let keys = [Self::account_key(email), format!("login:from:{}", network(ip))];
+        self.counted(&keys, async {
+            let user = self.check(email, password).await?;
+            self.check_factor(user.user_id, code).await?;
+            Ok(user)
+        })
+        .await
+    }
+
+    /// What an account's failures are counted under.
+    pub(crate) fn account_key(email: &str) -> String {
+        format!("login:account:{}", email_key(email))
+    }
+
+    /// Runs a check that somebody might try again and again; what is wrong counts against all keys, before it is known,
+    /// so that many at once cannot outrun the count. A success clears the first key.
+    pub(crate) async fn counted<T>(
+        &self,
+        keys: &[String],
+        check: impl Future<Output = Result<T, AccountError>>,
+    ) -> Result<T, AccountError> {
+        for key in keys.iter().rev() {
+            let allowed = self.shared.attempt(key, MAX_FAILURES, LOCK).await;
+            allowed.map_err(|retry_after| AccountError::Locked { retry_after })?;
+        }
+        let checked = check.await;
+        if matches!(checked, Err(AccountError::Wrong | AccountError::WrongCode)) {
+            return checked;
+        }
+        // Neither a success nor a failure of ours counts.
+        for (i, key) in keys.iter().enumerate() {
+            if i == 0 && checked.is_ok() {
+                self.shared.clear(key).await;
+            } else {
+                self.shared.forgive(key).await;
+            }
+        }
+        checked
     }
 
     async fn check(&self, email: &str, password: &str) -> Result<User, AccountError> {
@@ -230,6 +315,77 @@ impl Accounts {
         let hash = found.as_ref().and_then(|c| c.password_hash.clone());
         let right = self.passwords.verify(password, hash).await?;
         found.filter(|_| right).map(|c| c.user).ok_or(AccountError::Wrong)
+    }
+
+    /// Whether a password is this person's own. The caller counts what fails.
+    pub(crate) async fn check_password(
+        &self,
+        person: &UserPrincipal,
+        password: &str,
+    ) -> Result<(), AccountError> {
+        let hash = self.account(person.user_id).await?.password_hash;
+        let right = self.passwords.verify(password, hash).await?;
+        if right { Ok(()) } else { Err(AccountError::Wrong) }
+    }
+
+    /// Has a person show their password again, if they have one. What is wrong counts.
+    pub(crate) async fn show_password(
+        &self,
+        person: &UserPrincipal,
+        password: Option<&str>,
+    ) -> Result<(), AccountError> {
+        if self.account(person.user_id).await?.password_hash.is_none() {
+            return Ok(());
+        }
+        self.counted(&[Self::account_key(&person.email)], async {
+            self.check_password(person, password.ok_or(AccountError::Wrong)?).await
+        })
+        .await
+    }
+
+    /// An account by its identity.
+    pub(crate) async fn account(&self, user_id: Uuid) -> Result<Credentials, AccountError> {
+        self.store.users().account(user_id).await?.ok_or(AccountError::Wrong)
+    }
+
+    /// Sets a person's own password; their other sessions end, everywhere. Who has one shows it first.
+    ///
+    /// # Errors
+    /// [`AccountError::Wrong`] for the current one, [`AccountError::Password`] for the new.
+    pub async fn change_password(
+        &self,
+        person: &UserPrincipal,
+        current: Option<&str>,
+        new: &str,
+    ) -> Result<(), AccountError> {
+        passwords::check(new, &person.email)?;
+        self.show_password(person, current).await?;
+        let hash = self.passwords.hash(new).await?;
+        let (now, keep) = (self.clock.now(), Some(person.session_id));
+        self.store.users().set_password(person.user_id, hash, keep, now).await?;
+        Ok(())
+    }
+
+    /// Makes another organisation for somebody who has an account; they govern it.
+    ///
+    /// # Errors
+    /// [`AccountError::OrgName`]
+    pub async fn found(&self, person: &UserPrincipal, name: &str) -> Result<Org, AccountError> {
+        let org = Org {
+            org_id: self.ids.uuid(),
+            name: org_name_of(name)?.to_owned(),
+            created_at: self.clock.now(),
+        };
+        let made = self.store.users().found(&org, person.user_id, Role::OrgAdmin).await?;
+        if made { Ok(org) } else { Err(AccountError::Wrong) }
+    }
+
+    /// Whether an organisation may be called that; without the blanks around it.
+    ///
+    /// # Errors
+    /// [`AccountError::OrgName`]
+    pub fn org_name(name: &str) -> Result<&str, AccountError> {
+        org_name_of(name)
     }
 
     /// Ends the session a person uses; `false` when it had ended.
@@ -259,6 +415,20 @@ impl Accounts {
         Ok(Some(signed_in))
     }
 
+    /// Begins a session in one organisation, as whatever the person is there.
+    pub(crate) async fn enter(
+        &self,
+        user: User,
+        org_id: Uuid,
+        proof: Proof,
+        from: Option<IpAddr>,
+    ) -> Result<SignedIn, AccountError> {
+        let orgs = self.store.users().orgs(user.user_id).await?;
+        let found = orgs.into_iter().find(|(org, _)| org.org_id == org_id);
+        let (org, role) = found.ok_or(AccountError::NoOrg)?;
+        self.open_session(user, org, role, proof, from).await
+    }
+
     async fn open_session(
         &self,
         user: User,
@@ -285,6 +455,14 @@ impl Accounts {
     }
 }
 
+/// An address that is taken is told in the words of an account.
+pub(crate) fn name_of_account(e: StoreError) -> AccountError {
+    match e {
+        StoreError::Conflict(_) => AccountError::Taken,
+        other => AccountError::Store(other),
+    }
+}
+
 /// A name for an organisation, without blanks around it.
 fn org_name_of(name: &str) -> Result<&str, AccountError> {
     let name = name.trim();
@@ -297,7 +475,7 @@ fn org_name_of(name: &str) -> Result<&str, AccountError> {
 
 /// The shape of an address: one `@`, something before, a dotted name or `localhost` after, no blanks. Whether it
 /// exists only a letter to it can tell.
-fn is_email(email: &str) -> bool {
+pub(crate) fn is_email(email: &str) -> bool {
     let Some((local, domain)) = email.split_once('@') else { return false };
     let clean = email.chars().all(|c| !c.is_whitespace() && !c.is_control());
     let dotted = domain.split('.').all(|label| !label.is_empty()) && domain.contains('.');

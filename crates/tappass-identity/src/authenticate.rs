@@ -45,8 +45,12 @@ pub struct UserPrincipal {
     pub role: Role,
     /// Their address.
     pub email: String,
-    /// The session they use.
+    /// The session they use, or the personal token.
     pub session_id: Uuid,
+    /// Whether it is a personal token: it acts for its person, but does not manage their account.
+    pub by_token: bool,
+    /// Whether the organisation wants a second factor that they have not set up yet.
+    pub factor_missing: bool,
     /// What it stands on.
     pub proof: Proof,
     /// From where they logged in, where it is known.
@@ -60,7 +64,7 @@ pub struct UserPrincipal {
 pub enum Principal {
     /// The platform's administrator, by the admin key.
     Admin,
-    /// A person, by a session.
+    /// A person, by a session or a personal token.
     Person(UserPrincipal),
     /// An agent, by a key.
     Agent(Arc<AgentCaller>),
@@ -68,18 +72,45 @@ pub enum Principal {
 
 /// Answers who calls. One per process; share it in an `Arc`.
 pub struct Authenticator {
-    store: Store,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn Ids>,
-    keys: TokenHasher,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) keys: TokenHasher,
     sessions: TokenHasher,
     /// The hash of the admin key: equal lengths, so the comparison tells nothing.
     admin: [u8; 32],
     /// Agents by the hash of the key they use.
-    cache: Cache<[u8; 32], Arc<AgentCaller>>,
+    cache: Cache<[u8; 32], Held>,
     /// Counts the changes made here: an answer read before one must not be cached after it.
     changes: Mutex<u64>,
     uses: Mutex<HashMap<Uuid, Timestamp>>,
+    /// The same of personal tokens.
+    pub(crate) token_uses: Mutex<HashMap<Uuid, Timestamp>>,
+}
+
+/// What is remembered of a key.
+#[derive(Clone)]
+struct Held {
+    caller: Arc<AgentCaller>,
+    /// When the key ends by itself: to the second, whatever is remembered.
+    until: Option<Timestamp>,
+}
+
+impl Held {
+    fn lasts(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+/// What a new key is.
+#[derive(Debug, Clone, Default)]
+pub struct KeyTerms {
+    /// The developer a developer's key is bound to, by their address; without, it is the agent's own.
+    pub email: Option<String>,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// Who makes it, in words.
+    pub created_by: Option<String>,
 }
 
 impl fmt::Debug for Authenticator {
@@ -100,6 +131,7 @@ impl Authenticator {
             cache: Cache::builder().max_capacity(CACHE_KEYS).time_to_live(CACHE_LIFE).build(),
             changes: Mutex::new(0),
             uses: Mutex::new(HashMap::new()),
+            token_uses: Mutex::new(HashMap::new()),
             store,
             clock,
             ids,
@@ -116,6 +148,8 @@ impl Authenticator {
             Ok(Principal::Admin)
         } else if token.starts_with(SESSION_PREFIX) {
             self.person(token).await.map(Principal::Person)
+        } else if kind_of(token) == Some(KeyKind::Personal) {
+            self.token_holder(&hex::encode(digest)).await.map(Principal::Person)
         } else {
             self.agent_by(token, digest).await.map(Principal::Agent)
         }
@@ -141,15 +175,19 @@ impl Authenticator {
         if !matches!(kind_of(token), Some(KeyKind::Agent | KeyKind::Developer)) {
             return Err(AuthError::Unknown);
         }
-        if let Some(caller) = self.cache.get(&digest) {
-            return Ok(caller);
+        let now = self.clock.now();
+        if let Some(held) = self.cache.get(&digest) {
+            return if held.lasts(now) { Ok(held.caller) } else { Err(AuthError::Unknown) };
         }
         let before = *self.changes.lock();
         let holder = self.store.keys().holder(&hex::encode(digest)).await?.ok_or(AuthError::Unknown)?;
+        if holder.expires_at.is_some_and(|until| until <= now) {
+            return Err(AuthError::Unknown);
+        }
         if holder.agent.status != AgentStatus::Active {
             return Err(AuthError::Suspended);
         }
-        self.uses.lock().insert(holder.key_id, self.clock.now());
+        self.uses.lock().insert(holder.key_id, now);
         let caller = Arc::new(AgentCaller {
             org_id: holder.agent.org_id,
             agent_uuid: holder.agent.agent_uuid,
@@ -159,7 +197,8 @@ impl Authenticator {
         });
         let changes = self.changes.lock();
         if *changes == before {
-            self.cache.insert(digest, Arc::clone(&caller));
+            let until = holder.expires_at;
+            self.cache.insert(digest, Held { caller: Arc::clone(&caller), until });
         }
         Ok(caller)
     }
@@ -180,6 +219,8 @@ impl Authenticator {
             role: found.role,
             email: found.email,
             session_id: found.session.session_id,
+            by_token: false,
+            factor_missing: found.factor_missing,
             proof: found.session.proof,
             address: found.session.address,
             expires_at: found.session.expires_at,
@@ -208,8 +249,38 @@ impl Authenticator {
         &self,
         org_id: Uuid,
         agent_uuid: Uuid,
-        kind: KeyKind,
+        terms: KeyTerms,
     ) -> Result<Option<(AgentKey, ApiKey)>, StoreError> {
+        let (record, key) = self.new_key(org_id, agent_uuid, terms);
+        let made = self.store.keys().create(&record, self.keys.hash(key.expose())).await?;
+        Ok(made.then_some((record, key)))
+    }
+
+    /// Makes a key in place of another, which goes on for `overlap`, or until it would have ended anyway. What it is
+    /// bound to stays. `None` when the agent has no such key that lasts.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn rotate_key(
+        &self,
+        org_id: Uuid,
+        agent_uuid: Uuid,
+        key_id: Uuid,
+        overlap: Duration,
+        created_by: String,
+    ) -> Result<Option<(AgentKey, ApiKey)>, StoreError> {
+        let Some(old) = self.store.keys().get(org_id, agent_uuid, key_id).await? else { return Ok(None) };
+        let terms = KeyTerms { email: old.email, expires_at: old.expires_at, created_by: Some(created_by) };
+        let (record, key) = self.new_key(org_id, agent_uuid, terms);
+        let ends = record.created_at.checked_add(overlap).unwrap_or(Timestamp::MAX);
+        let hash = self.keys.hash(key.expose());
+        let made = self.store.keys().rotate(key_id, ends, &record, hash).await;
+        self.forget();
+        Ok(made?.then_some((record, key)))
+    }
+
+    fn new_key(&self, org_id: Uuid, agent_uuid: Uuid, terms: KeyTerms) -> (AgentKey, ApiKey) {
+        let kind = if terms.email.is_some() { KeyKind::Developer } else { KeyKind::Agent };
         let key = ApiKey::generate(kind);
         let record = AgentKey {
             key_id: self.ids.uuid(),
@@ -217,12 +288,14 @@ impl Authenticator {
             agent_uuid,
             kind,
             hint: key.hint(),
+            email: terms.email,
+            created_by: terms.created_by,
             created_at: self.clock.now(),
+            expires_at: terms.expires_at,
             last_used_at: None,
             revoked_at: None,
         };
-        let made = self.store.keys().create(&record, self.keys.hash(key.expose())).await?;
-        Ok(made.then_some((record, key)))
+        (record, key)
     }
 
     /// Revokes a key; `false` when the agent has no such key that lasts.
@@ -278,22 +351,32 @@ impl Authenticator {
         self.cache.invalidate_all();
     }
 
-    /// Writes down when keys were last used. To be called every now and then, and before the end.
+    /// Writes down when keys and personal tokens were last used. To be called every now and then, and before the end.
     ///
     /// # Errors
     /// [`StoreError`]; what could not be written is tried again next time.
     pub async fn flush_uses(&self) -> Result<(), StoreError> {
-        let uses: Vec<(Uuid, Timestamp)> = self.uses.lock().drain().collect();
-        if uses.is_empty() {
-            return Ok(());
+        let uses = taken(&self.uses);
+        let keys = if uses.is_empty() { Ok(()) } else { self.store.keys().used(&uses).await };
+        if keys.is_err() {
+            put_back(&self.uses, uses);
         }
-        let written = self.store.keys().used(&uses).await;
-        if written.is_err() {
-            let mut waiting = self.uses.lock();
-            for (key, at) in uses {
-                waiting.entry(key).or_insert(at);
-            }
+        let uses = taken(&self.token_uses);
+        let tokens = if uses.is_empty() { Ok(()) } else { self.store.personal_tokens().used(&uses).await };
+        if tokens.is_err() {
+            put_back(&self.token_uses, uses);
         }
-        written
+        keys.and(tokens)
+    }
+}
+
+fn taken(uses: &Mutex<HashMap<Uuid, Timestamp>>) -> Vec<(Uuid, Timestamp)> {
+    uses.lock().drain().collect()
+}
+
+fn put_back(uses: &Mutex<HashMap<Uuid, Timestamp>>, unwritten: Vec<(Uuid, Timestamp)>) {
+    let mut waiting = uses.lock();
+    for (id, at) in unwritten {
+        waiting.entry(id).or_insert(at);
     }
 }

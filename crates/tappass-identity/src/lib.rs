@@ -2,15 +2,21 @@
 
 pub mod accounts;
 pub mod authenticate;
+pub mod factors;
+pub mod invitations;
 pub mod keys;
 pub mod oidc;
 pub mod passwords;
+pub mod personal;
 pub mod seal;
 pub mod secrets;
 mod tokens;
+mod totp;
 
 pub use accounts::{AccountError, Accounts, SignedIn};
-pub use authenticate::{AuthError, Authenticator, Principal, UserPrincipal};
+pub use authenticate::{AuthError, Authenticator, KeyTerms, Principal, UserPrincipal};
+pub use factors::Enrolment;
+pub use invitations::{Inviter, LinkToken};
 pub use keys::ApiKey;
 pub use passwords::{PasswordError, Passwords, WeakPassword};
 pub use seal::{SealError, Sealer};

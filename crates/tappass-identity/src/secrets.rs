@@ -267,6 +267,20 @@ impl ServerSecrets {
         crate::Sealer::new(&derive(&self.vault_key, b"tappass: sign-ins under way, v1"))
     }
 
+    /// Seals the secrets of people's second factors.
+    ///
+    /// # Errors
+    /// [`SealError`](crate::SealError) when the key is not taken.
+    pub fn second_factor_sealer(&self) -> Result<crate::Sealer, crate::SealError> {
+        crate::Sealer::new(&derive(&self.vault_key, b"tappass: second factors, v1"))
+    }
+
+    /// What people's recovery codes are hashed under.
+    #[must_use]
+    pub fn recovery_pepper(&self) -> Zeroizing<[u8; 32]> {
+        derive(&self.vault_key, b"tappass: recovery codes, v1")
+    }
+
     /// What binds the names of answers that providers keep to the agent they were given to.
     #[must_use]
     pub fn kept_names_key(&self) -> Zeroizing<[u8; 32]> {

@@ -177,7 +177,8 @@ impl App {
             tagger: Tagger::new(&secrets.kept_names_key()),
         });
         let authenticator = Arc::new(Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone()));
-        let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone());
+        let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone())
+            .context("the vault key is not taken")?;
         let in_flight = Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS)));
         let anonymous = AnonymousLimit::new(config.limits.anonymous_per_minute);
         let app = Self(Arc::new(Parts {

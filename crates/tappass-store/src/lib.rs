@@ -10,14 +10,18 @@ pub mod audit;
 pub mod db;
 pub mod debug;
 pub mod error;
+pub mod invitations;
 pub mod keys;
 pub mod mcp;
 pub mod migrate;
 pub mod orgs;
 pub mod page;
+pub mod password_resets;
+pub mod personal_tokens;
 pub mod pipelines;
 pub mod policies;
 pub mod row;
+pub mod second_factors;
 pub mod sessions;
 pub mod settings;
 pub mod shared;
@@ -30,12 +34,16 @@ pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
 pub use db::{Db, StoreConfig, Tx};
 pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;
+pub use invitations::{Invitation, Invitations, Joined};
 pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
 pub use mcp::{McpDefinition, McpServer, McpServers, McpSettings, McpTool};
-pub use orgs::{Org, Orgs};
+pub use orgs::{Org, OrgTerms, Orgs};
 pub use page::{Page, PageRequest};
+pub use password_resets::{PasswordReset, PasswordResets};
+pub use personal_tokens::{PersonalToken, PersonalTokens, TokenUser};
 pub use pipelines::{PipelineVersion, Pipelines};
 pub use policies::{Policies, PolicyVersion};
+pub use second_factors::{SecondFactor, SecondFactors};
 pub use sessions::{AgentSession, AgentSessions};
 pub use settings::{Setting, Settings};
 pub use shared::{Decision, Hold, LastTurn, MemoryState, SessionTurn, SharedState, Short};
@@ -87,6 +95,30 @@ impl Store {
     #[must_use]
     pub fn keys(&self) -> AgentKeys<'_> {
         AgentKeys(&self.db)
+    }
+
+    /// People's personal tokens.
+    #[must_use]
+    pub fn personal_tokens(&self) -> PersonalTokens<'_> {
+        PersonalTokens(&self.db)
+    }
+
+    /// People's second factors.
+    #[must_use]
+    pub fn second_factors(&self) -> SecondFactors<'_> {
+        SecondFactors(&self.db)
+    }
+
+    /// Invitations into organisations.
+    #[must_use]
+    pub fn invitations(&self) -> Invitations<'_> {
+        Invitations(&self.db)
+    }
+
+    /// Links by which people set a new password.
+    #[must_use]
+    pub fn password_resets(&self) -> PasswordResets<'_> {
+        PasswordResets(&self.db)
     }
 
     /// The audit log.

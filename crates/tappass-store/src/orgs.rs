@@ -18,6 +18,17 @@ pub struct Org {
     pub created_at: Timestamp,
 }
 
+/// An organisation and what it has set for all its people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgTerms {
+    /// Which.
+    pub org: Org,
+    /// Whether its people need a second factor.
+    pub require_second_factor: bool,
+    /// Counts its changes from 1.
+    pub version: i64,
+}
+
 /// The organisations.
 #[derive(Debug, Clone, Copy)]
 pub struct Orgs<'a>(pub(crate) &'a Db);
@@ -38,6 +49,43 @@ impl Orgs<'_> {
         let row = tx.fetch_optional(select.bind(org_id.to_string())).await?;
         tx.commit().await?;
         row.as_ref().map(org_of).transpose()
+    }
+
+    /// What an organisation has set for all its people.
+    pub async fn terms(&self, org_id: Uuid) -> Result<Option<OrgTerms>, StoreError> {
+        let mut tx = self.0.read().await?;
+        let select = query(
+            "SELECT org_id, name, created_at, require_second_factor, version FROM orgs WHERE org_id = $1",
+        );
+        let row = tx.fetch_optional(select.bind(org_id.to_string())).await?;
+        tx.commit().await?;
+        row.map(|row| {
+            Ok(OrgTerms {
+                org: org_of(&row)?,
+                require_second_factor: row.int("require_second_factor")? == 1,
+                version: row.int("version")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Writes the version after `terms.version`. [`StoreError::Stale`] when another was written meanwhile; `None` when
+    /// there is no such organisation.
+    pub async fn set_terms(&self, terms: &OrgTerms) -> Result<Option<OrgTerms>, StoreError> {
+        let update = query(
+            "UPDATE orgs SET name = $2, require_second_factor = $3, version = version + 1 \
+             WHERE org_id = $1 AND version = $4",
+        )
+        .bind(terms.org.org_id.to_string())
+        .bind(terms.org.name.clone())
+        .bind(i64::from(terms.require_second_factor))
+        .bind(terms.version);
+        let written = crate::users::changed(self.0, update).await?;
+        let now = self.terms(terms.org.org_id).await?;
+        match now {
+            Some(_) if !written => Err(StoreError::Stale("the organisation".to_owned())),
+            now => Ok(now),
+        }
     }
 
     /// All of them, oldest first. For the platform's administrator only.

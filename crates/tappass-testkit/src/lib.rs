@@ -1,5 +1,6 @@
-//! What the tests stand on: a scripted provider, temporary databases, a manual clock.
+//! What the tests stand on: a scripted provider, temporary databases, a manual clock, an authenticator app.
 
+pub mod authenticator;
 pub mod clock;
 pub mod postgres;
 pub mod scripted;

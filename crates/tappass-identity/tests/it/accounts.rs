@@ -47,8 +47,8 @@ async fn what_is_wrong_with_a_sign_up_is_told() {
 async fn a_session_ends_by_logging_out_or_by_time() {
     let world = World::new().await;
     world.sign_up("ann@ours.example").await;
-    let a = world.accounts.log_in("ANN@ours.example", PASSWORD, ip(1)).await.expect("a session");
-    let b = world.accounts.log_in("ann@ours.example", PASSWORD, ip(1)).await.expect("a session");
+    let a = world.accounts.log_in("ANN@ours.example", PASSWORD, None, ip(1)).await.expect("a session");
+    let b = world.accounts.log_in("ann@ours.example", PASSWORD, None, ip(1)).await.expect("a session");
     let person = world.auth.person(a.token.expose()).await.expect("ann");
     assert!(world.accounts.log_out(&person).await.expect("an answer"));
     assert!(!world.accounts.log_out(&person).await.expect("an answer"));
@@ -76,15 +76,15 @@ async fn five_failures_lock_an_account_that_exists_and_one_that_does_not() {
     world.sign_up("ann@ours.example").await;
     for (email, first_ip) in [("ann@ours.example", 10), ("nobody@ours.example", 20)] {
         for n in 0..5 {
-            let said = world.accounts.log_in(email, "wrong password", ip(first_ip + n)).await;
+            let said = world.accounts.log_in(email, "wrong password", None, ip(first_ip + n)).await;
             let said = said.expect_err("wrong").to_string();
             assert_eq!(said, "the e-mail address or the password is wrong");
         }
-        let said = world.accounts.log_in(email, PASSWORD, ip(first_ip + 9)).await.expect_err("locked");
+        let said = world.accounts.log_in(email, PASSWORD, None, ip(first_ip + 9)).await.expect_err("locked");
         assert_eq!(said.to_string(), "too many failed logins; try again in 15 minutes");
     }
     world.clock.advance(Duration::from_secs(15 * 60));
-    world.accounts.log_in("ann@ours.example", PASSWORD, ip(1)).await.expect("unlocked");
+    world.accounts.log_in("ann@ours.example", PASSWORD, None, ip(1)).await.expect("unlocked");
 }
 
 #[tokio::test]
@@ -93,14 +93,14 @@ async fn five_failures_lock_an_address_of_the_network() {
     world.sign_up("ann@ours.example").await;
     for n in 0..5 {
         // Logging in oneself in between does not buy more tries.
-        let _ = world.accounts.log_in("ann@ours.example", PASSWORD, ip(1)).await.expect("right");
+        let _ = world.accounts.log_in("ann@ours.example", PASSWORD, None, ip(1)).await.expect("right");
         let email = format!("user{n}@ours.example");
-        let said = world.accounts.log_in(&email, "wrong password", ip(1)).await;
+        let said = world.accounts.log_in(&email, "wrong password", None, ip(1)).await;
         assert!(matches!(said, Err(AccountError::Wrong)), "{said:?}");
     }
-    let said = world.accounts.log_in("ann@ours.example", PASSWORD, ip(1)).await;
+    let said = world.accounts.log_in("ann@ours.example", PASSWORD, None, ip(1)).await;
     assert!(matches!(said, Err(AccountError::Locked { .. })), "{said:?}");
-    world.accounts.log_in("ann@ours.example", PASSWORD, ip(2)).await.expect("others are not locked");
+    world.accounts.log_in("ann@ours.example", PASSWORD, None, ip(2)).await.expect("others are not locked");
 }
 
 #[tokio::test]
@@ -109,10 +109,11 @@ async fn success_forgives_an_account_its_failures() {
     world.sign_up("ann@ours.example").await;
     for round in 0..3 {
         for n in 0..4 {
-            let said = world.accounts.log_in("ann@ours.example", "wrong password", ip(round * 10 + n)).await;
+            let said =
+                world.accounts.log_in("ann@ours.example", "wrong password", None, ip(round * 10 + n)).await;
             assert!(matches!(said, Err(AccountError::Wrong)), "{said:?}");
         }
-        world.accounts.log_in("ann@ours.example", PASSWORD, ip(100)).await.expect("right");
+        world.accounts.log_in("ann@ours.example", PASSWORD, None, ip(100)).await.expect("right");
     }
 }
 
@@ -120,7 +121,7 @@ async fn success_forgives_an_account_its_failures() {
 async fn guesses_at_once_cannot_outrun_the_count() {
     let world = World::new().await;
     world.sign_up("ann@ours.example").await;
-    let guess = |n: u8| world.accounts.log_in("ann@ours.example", "wrong password", ip(n));
+    let guess = |n: u8| world.accounts.log_in("ann@ours.example", "wrong password", None, ip(n));
     let all = futures_util::future::join_all((0..20).map(guess)).await;
     let tried = all.iter().filter(|r| matches!(r, Err(AccountError::Wrong))).count();
     assert_eq!(tried, 5);
@@ -133,7 +134,7 @@ async fn an_issuer_signs_in_whom_it_has_verified() {
     let ann = world.accounts.sign_up_verified("ann@ours.example", "Ours", None).await.expect("an account");
     world.auth.person(ann.token.expose()).await.expect("ann");
     for password in ["", PASSWORD] {
-        let said = world.accounts.log_in("ann@ours.example", password, ip(1)).await;
+        let said = world.accounts.log_in("ann@ours.example", password, None, ip(1)).await;
         assert!(matches!(said, Err(AccountError::Wrong)), "no password opens it: {said:?}");
     }
     let user = world.accounts.verified("Ann@ours.example").await.expect("an answer").expect("ann");
@@ -153,7 +154,7 @@ async fn who_took_an_address_beforehand_is_out_when_its_owner_comes() {
     let squatter = world.sign_up("ann@ours.example").await;
     let user = world.accounts.verified("ann@ours.example").await.expect("an answer").expect("ann");
     assert!(matches!(world.auth.person(squatter.token.expose()).await, Err(AuthError::Unknown)));
-    let said = world.accounts.log_in("ann@ours.example", PASSWORD, ip(1)).await;
+    let said = world.accounts.log_in("ann@ours.example", PASSWORD, None, ip(1)).await;
     assert!(matches!(said, Err(AccountError::Wrong)), "{said:?}");
     world.accounts.sign_in_as(user.user_id, None, None).await.expect("a session");
 }

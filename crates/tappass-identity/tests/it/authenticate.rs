@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tappass_identity::{ApiKey, AuthError, Principal, SessionToken};
+use tappass_identity::{ApiKey, AuthError, KeyTerms, Principal, SessionToken};
 use tappass_model::{Clock as _, Ids as _, Mode, SystemIds};
 use tappass_store::{AgentStatus, KeyKind};
 
@@ -21,16 +21,20 @@ async fn a_key_belongs_to_its_agent() {
     assert!(matches!(world.auth.identify(key.expose()).await, Ok(Principal::Agent(a)) if a == caller));
     let other = SystemIds.uuid();
     assert!(
-        world.auth.issue_key(other, agent.agent_uuid, KeyKind::Agent).await.expect("an answer").is_none()
+        world
+            .auth
+            .issue_key(other, agent.agent_uuid, KeyTerms::default())
+            .await
+            .expect("an answer")
+            .is_none()
     );
 }
 
 #[tokio::test]
 async fn what_was_never_given_belongs_to_nobody() {
     let world = World::new().await;
-    let (agent, _, key) = world.agent().await;
-    let personal = world.auth.issue_key(agent.org_id, agent.agent_uuid, KeyKind::Personal).await;
-    let personal = personal.expect("an answer").expect("a key").1;
+    let (_, _, key) = world.agent().await;
+    let personal = ApiKey::generate(KeyKind::Personal);
     let (never, session) = (ApiKey::generate(KeyKind::Agent), SessionToken::generate());
     let cut = &key.expose()[..key.expose().len() - 1];
     let text = [never.expose(), session.expose(), personal.expose(), cut, "", "tp_", "tps_", "ü"];
@@ -82,7 +86,8 @@ async fn what_is_changed_here_holds_at_once() {
     assert!(auth.revoke_key(org_id, uuid, record.key_id).await.expect("an answer"));
     assert!(matches!(auth.agent(key.expose()).await, Err(AuthError::Unknown)));
 
-    let second = auth.issue_key(org_id, uuid, KeyKind::Developer).await.expect("an answer").expect("a key").1;
+    let second =
+        auth.issue_key(org_id, uuid, KeyTerms::default()).await.expect("an answer").expect("a key").1;
     auth.agent(second.expose()).await.expect("cached");
     assert!(auth.delete_agent(org_id, uuid).await.expect("an answer"));
     assert!(matches!(auth.agent(second.expose()).await, Err(AuthError::Unknown)));

@@ -1,6 +1,10 @@
 //! Accounts and the authenticator over a store in memory.
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod accounts;
 mod authenticate;
+mod factors;
 mod id_tokens;
+mod links;
+mod personal;
 mod support;

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use tappass_identity::{Accounts, ApiKey, Authenticator, ServerSecrets, SignedIn};
-use tappass_model::{AgentSettings, Clock, Ids, SystemIds};
-use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind, MemoryState, Store, StoreConfig};
+use tappass_identity::{
+    Accounts, ApiKey, Authenticator, Inviter, KeyTerms, ServerSecrets, SignedIn, UserPrincipal,
+};
+use tappass_model::{AgentSettings, Clock, Ids, Role, SystemIds};
+use tappass_store::{Agent, AgentKey, AgentStatus, MemoryState, Org, Store, StoreConfig};
 use tappass_testkit::ManualClock;
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -25,7 +27,8 @@ impl World {
         let ids: Arc<dyn Ids> = Arc::new(SystemIds);
         let (secrets, _) = ServerSecrets::load_or_create(None, &|_| None).expect("secrets");
         let shared = Arc::new(MemoryState::new(Arc::clone(&time), Arc::clone(&ids)));
-        let accounts = Accounts::new(store.clone(), &secrets, shared, Arc::clone(&time), Arc::clone(&ids));
+        let accounts = Accounts::new(store.clone(), &secrets, shared, Arc::clone(&time), Arc::clone(&ids))
+            .expect("accounts");
         let auth = Authenticator::new(store.clone(), &secrets, time, ids);
         Self { store, clock, secrets, accounts, auth }
     }
@@ -34,6 +37,21 @@ impl World {
     pub fn replica(&self) -> Authenticator {
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         Authenticator::new(self.store.clone(), &self.secrets, time, Arc::new(SystemIds))
+    }
+
+    /// Who a session belongs to.
+    pub async fn person(&self, signed_in: &SignedIn) -> UserPrincipal {
+        self.auth.person(signed_in.token.expose()).await.expect("a person")
+    }
+
+    /// Somebody with an account, as a member of another organisation too.
+    pub async fn member(&self, org: &Org, email: &str, role: Role) -> SignedIn {
+        let theirs = self.sign_up(email).await;
+        let by = Inviter { name: "a test", user_id: None, role: Role::PlatformAdmin };
+        let made = self.accounts.invite(org.org_id, by, email, role, false).await;
+        let (_, token) = made.expect("an answer").expect("an invitation");
+        let person = self.person(&theirs).await;
+        self.accounts.accept_as(&person, &token).await.expect("joined")
     }
 
     pub async fn sign_up(&self, email: &str) -> SignedIn {
@@ -59,7 +77,7 @@ impl World {
             updated_at: now,
         };
         assert!(self.store.agents().create(&agent).await.expect("an agent"));
-        let issued = self.auth.issue_key(agent.org_id, agent.agent_uuid, KeyKind::Agent).await;
+        let issued = self.auth.issue_key(agent.org_id, agent.agent_uuid, KeyTerms::default()).await;
         let (record, key) = issued.expect("an answer").expect("a key");
         (agent, record, key)
     }

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tappass_audit::EventType;
+use tappass_identity::KeyTerms;
 use tappass_model::{AgentSettings, Flags, Mode, ToolRules, clock::rfc3339};
 use tappass_pipeline::compile::DEFAULT_PRESET;
 use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind};
@@ -391,7 +392,7 @@ async fn set_status(
 
 /// Makes a key; gives what is stored of it and the key itself.
 async fn mint(app: &App, agent: &Agent) -> Result<(AgentKey, String), ApiError> {
-    let made = app.authenticator.issue_key(agent.org_id, agent.agent_uuid, KeyKind::Agent).await?;
+    let made = app.authenticator.issue_key(agent.org_id, agent.agent_uuid, KeyTerms::default()).await?;
     let (key, secret) = made.ok_or_else(ApiError::not_found)?;
     Ok((key, secret.expose().to_owned()))
 }

@@ -33,7 +33,7 @@ use crate::{
 pub struct Signup {
     /// The address to log in with.
     email: String,
-    /// At least twelve characters.
+    /// At least ten characters.
     password: String,
     /// The organisation's name.
     org_name: String,
@@ -47,6 +47,9 @@ pub struct Login {
     email: String,
     /// The password.
     password: String,
+    /// The second factor's: six digits of the app, or a recovery code. Needed where the answer without it is 401 with
+    /// the code `second_factor_needed`.
+    code: Option<String>,
     /// For a browser: the session goes into a cookie, which no script can read, and not into the answer.
     #[serde(default)]
     cookie: bool,
@@ -163,7 +166,7 @@ pub async fn login(State(app): State<App>, request: Request) -> Result<Response,
         // Else another site could sign somebody in as somebody else.
         app.same_origin(&headers)?;
     }
-    match app.accounts.log_in(&given.email, &given.password, from).await {
+    match app.accounts.log_in(&given.email, &given.password, given.code.as_deref(), from).await {
         Ok(done) => {
             let details = json!({"from": from, "session_id": done.session.session_id});
             app.changed(Change::by(EventType::Signin, done.org.org_id, &done.user.email).details(details))
@@ -193,12 +196,13 @@ pub(crate) async fn end_session_of_cookie(app: &App, headers: &HeaderMap) -> Res
 /// Recorded in the organisations of the account that was tried. Where there is none, there is no log to record it in.
 async fn failed_login(app: &App, email: &str, from: IpAddr, error: &AccountError) -> Result<(), ApiError> {
     let locked = match error {
-        AccountError::Wrong => false,
+        AccountError::Wrong | AccountError::WrongCode => false,
         AccountError::Locked { .. } => true,
         _ => return Ok(()),
     };
     let Some(account) = app.store.users().credentials(email).await? else { return Ok(()) };
-    let details = json!({"from": from, "locked": locked});
+    let details =
+        json!({"from": from, "locked": locked, "second_factor": matches!(error, AccountError::WrongCode)});
     for (org, _) in app.store.users().orgs(account.user.user_id).await? {
         let change =
             Change::by(EventType::SigninFailed, org.org_id, &account.user.email).details(details.clone());
@@ -269,6 +273,18 @@ impl From<AccountError> for ApiError {
                 )
             }
             AccountError::NoOrg => Self::new(StatusCode::FORBIDDEN, "no_organisation", format!("{e}.")),
+            AccountError::CodeNeeded => {
+                Self::new(StatusCode::UNAUTHORIZED, "second_factor_needed", format!("{e}."))
+            }
+            AccountError::WrongCode => Self::new(StatusCode::UNAUTHORIZED, "wrong_code", format!("{e}.")),
+            AccountError::NoFactor => Self::conflict("no_second_factor", format!("{e}.")),
+            AccountError::FactorExists => Self::conflict("second_factor_exists", format!("{e}.")),
+            AccountError::Member => Self::conflict("already_member", format!("{e}.")),
+            AccountError::AboveMaker => Self::new(StatusCode::FORBIDDEN, "above_your_role", format!("{e}.")),
+            AccountError::Elsewhere => Self::new(StatusCode::FORBIDDEN, "member_elsewhere", format!("{e}.")),
+            AccountError::Link => Self::unprocessable("invalid_link", format!("{e}.")),
+            AccountError::Token(_) => Self::unprocessable("invalid_token", format!("{e}.")),
+            AccountError::Seal(e) => Self::internal(e),
             AccountError::Hash(e) => Self::internal(e),
             AccountError::Store(e) => e.into(),
         }

@@ -13,3 +13,4 @@ mod sessions;
 mod settings;
 mod shared;
 mod support;
+mod ways_in;

@@ -68,7 +68,10 @@ pub fn key(agent: &Agent) -> AgentKey {
         agent_uuid: agent.agent_uuid,
         kind: KeyKind::Agent,
         hint: "tp_abcd…wxyz".to_owned(),
+        email: None,
+        created_by: None,
         created_at: at(3),
+        expires_at: None,
         last_used_at: None,
         revoked_at: None,
     }
