@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, detect, down, gov, hooks, login, logs, mcp, run, status, up,
+    agents, approvals, audit, chat, completions, detect, down, gov, hooks, keys, login, logs, mcp, run,
+    status, up,
 };
 
 /// The gateway that every call of a company's AI agents passes through.
@@ -37,6 +38,9 @@ pub enum Command {
     /// MCP servers that agents reach through the gateway
     #[command(subcommand)]
     Mcp(mcp::Mcp),
+    /// The keys that sign capability tokens
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Verify, export and seal the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -65,7 +69,7 @@ pub enum Command {
 
 /// Who uses which commands: the headings of the help. A test keeps it complete.
 pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run the gateway", &["up", "down", "agents"]),
+    ("Run the gateway", &["up", "down", "agents", "keys"]),
     ("Govern", &["gov", "approvals", "mcp"]),
     ("Audit", &["audit"]),
     ("Build", &["chat", "run", "hooks", "detect", "completions"]),

@@ -2,8 +2,10 @@
 
 pub mod accounts;
 pub mod authenticate;
+pub mod capability;
 pub mod factors;
 pub mod invitations;
+pub mod jws;
 pub mod keys;
 pub mod oidc;
 pub mod passwords;

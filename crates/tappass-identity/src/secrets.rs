@@ -281,6 +281,14 @@ impl ServerSecrets {
         derive(&self.vault_key, b"tappass: recovery codes, v1")
     }
 
+    /// Seals the keys that sign capability tokens.
+    ///
+    /// # Errors
+    /// [`SealError`](crate::SealError) when the key is not taken.
+    pub fn token_keys_sealer(&self) -> Result<crate::Sealer, crate::SealError> {
+        crate::Sealer::new(&derive(&self.vault_key, b"tappass: token keys, v1"))
+    }
+
     /// What binds the names of answers that providers keep to the agent they were given to.
     #[must_use]
     pub fn kept_names_key(&self) -> Zeroizing<[u8; 32]> {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Flags, Mode};
+use crate::{Classification, Flags, Mode};
 
 /// What a person may do in an organisation. Ordered from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,17 @@ pub struct ToolRules {
     pub deny: Vec<String>,
 }
 
+/// What an agent's capability tokens may cover at most. Names of tools with `*` and `?` globs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenScope {
+    /// The tools; none: none of them.
+    pub tools: Vec<String>,
+    /// The highest level of data; a call above it gets no token. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_level: Option<Classification>,
+}
+
 /// What an admin has set for one agent.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -50,6 +61,9 @@ pub struct AgentSettings {
     pub trace: bool,
     /// Whether its client knows the outcome `needs_approval`; others are told `block`.
     pub approvals: bool,
+    /// What its capability tokens may cover. Where it is set, calls that pass get one; else those that ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<TokenScope>,
 }
 
 /// An agent that has shown who it is. Made by `identify`, never changed after.

@@ -24,6 +24,18 @@ pub enum Caller {
 #[derive(Debug, Clone, Copy)]
 pub struct ByCookie;
 
+impl Caller {
+    /// Who it is, for the audit log.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Agent(agent) => &agent.agent_id,
+            Self::Person(person) => &person.email,
+            Self::Admin => "admin key",
+        }
+    }
+}
+
 /// The agent that calls. For routes of the class `Auth::Agent`.
 #[derive(Debug, Clone)]
 pub struct Agent(pub Arc<AgentCaller>);

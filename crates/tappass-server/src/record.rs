@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tappass_audit::{AuditError, Event, EventType};
+use tappass_store::PageRequest;
 use uuid::Uuid;
 
 use crate::{error::ApiError, scope::Scope, state::App};
@@ -58,6 +59,31 @@ impl App {
             let detail = "It was done, but the audit log could not record it; see GET /health/ready.";
             ApiError::unavailable("audit_unavailable", 2, detail).because(e)
         })
+    }
+}
+
+impl App {
+    /// Records a change of what is the platform's in the log of every organisation, for it concerns each.
+    ///
+    /// # Errors
+    /// As [`App::changed`].
+    pub async fn changed_everywhere(
+        &self,
+        event: EventType,
+        actor: &str,
+        details: &Value,
+    ) -> Result<(), ApiError> {
+        let mut page = PageRequest { limit: 500, cursor: None };
+        loop {
+            let orgs = self.store.orgs().list(&page).await?;
+            for org in orgs.items {
+                self.changed(Change::by(event, org.org_id, actor).details(details.clone())).await?;
+            }
+            match orgs.next {
+                Some(next) => page.cursor = Some(next),
+                None => return Ok(()),
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 use tappass_audit::{AuditConfig, AuditLog, Signer};
-use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets};
+use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets, capability::TokenKeys};
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
 use tappass_pipeline::{Known, Services, compile::DEFAULT_PRESET, compile_preset};
 use tappass_provider::{Providers, Tagger};
@@ -52,6 +52,8 @@ pub struct Parts {
     pub signer: Arc<Signer>,
     /// Who calls.
     pub authenticator: Arc<Authenticator>,
+    /// What capability tokens are signed with.
+    pub token_keys: TokenKeys,
     /// People's accounts.
     pub accounts: Accounts,
     /// Where calls can go.
@@ -176,6 +178,8 @@ impl App {
             known: Known::default(),
             tagger: Tagger::new(&secrets.kept_names_key()),
         });
+        let sealer = secrets.token_keys_sealer().context("the vault key is not taken")?;
+        let token_keys = TokenKeys::new(store.clone(), sealer, clock.clone(), config.storage.is_remote());
         let authenticator = Arc::new(Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone()));
         let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone())
             .context("the vault key is not taken")?;
@@ -189,6 +193,7 @@ impl App {
             audit,
             signer,
             authenticator,
+            token_keys,
             accounts,
             providers,
             pipelines,

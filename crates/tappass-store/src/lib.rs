@@ -25,6 +25,7 @@ pub mod second_factors;
 pub mod sessions;
 pub mod settings;
 pub mod shared;
+pub mod token_keys;
 pub mod user_sessions;
 pub mod users;
 
@@ -47,6 +48,7 @@ pub use second_factors::{SecondFactor, SecondFactors};
 pub use sessions::{AgentSession, AgentSessions};
 pub use settings::{Setting, Settings};
 pub use shared::{Decision, Hold, LastTurn, MemoryState, SessionTurn, SharedState, Short};
+pub use token_keys::{TokenKey, TokenKeys};
 pub use user_sessions::{Proof, SessionUser, UserSession};
 pub use users::{Credentials, Member, Membership, User, Users};
 
@@ -161,6 +163,12 @@ impl Store {
     #[must_use]
     pub fn mcp_servers(&self) -> McpServers<'_> {
         McpServers(&self.db)
+    }
+
+    /// The keys that sign capability tokens.
+    #[must_use]
+    pub fn token_keys(&self) -> TokenKeys<'_> {
+        TokenKeys(&self.db)
     }
 
     /// What organisations have set as one document.

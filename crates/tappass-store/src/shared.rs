@@ -97,6 +97,10 @@ pub trait SharedState: fmt::Debug + Send + Sync + 'static {
     /// Adds to what is remembered under a key, for `life` from now.
     async fn remember(&self, key: &str, changes: &[Change], life: Duration);
 
+    /// Uses a key up for `life` from now. False where it has been used, or where nobody could tell later that it has been:
+    /// then nothing is used up, and it counts as used.
+    async fn first_use(&self, key: &str, life: Duration) -> bool;
+
     /// Sets all amounts aside at once, or none: many calls together never pass a limit. An account whose limit is
     /// reached takes nothing more, not even nothing.
     async fn reserve(&self, holds: &[Hold]) -> Result<(), Short>;
@@ -118,6 +122,7 @@ pub struct MemoryState {
     attempts: Bounded<u32>,
     memories: Bounded<Arc<Memory>>,
     accounts: Bounded<u64>,
+    used: Bounded<()>,
 }
 
 impl fmt::Debug for MemoryState {
@@ -144,6 +149,7 @@ impl MemoryState {
             attempts: Bounded::new(keys),
             memories: Bounded::new(keys),
             accounts: Bounded::new(keys),
+            used: Bounded::new(keys),
         }
     }
 
@@ -155,6 +161,7 @@ impl MemoryState {
             + self.attempts.map.lock().len()
             + self.memories.map.lock().len()
             + self.accounts.map.lock().len()
+            + self.used.map.lock().len()
     }
 }
 
@@ -257,6 +264,23 @@ impl SharedState for MemoryState {
             }
             ((), Some((Arc::new(memory), life)))
         });
+    }
+
+    async fn first_use(&self, key: &str, life: Duration) -> bool {
+        let now = self.clock.now();
+        let mut map = self.used.map.lock();
+        if map.get(key).is_some_and(|(_, until)| *until > now) {
+            return false;
+        }
+        // Nothing that could come again is forgotten to make room.
+        if map.len() >= self.used.capacity {
+            map.retain(|_, (_, until)| *until > now);
+        }
+        let fits = map.len() < self.used.capacity;
+        if fits {
+            map.insert(key.to_owned(), ((), later(now, life)));
+        }
+        fits
     }
 
     async fn reserve(&self, holds: &[Hold]) -> Result<(), Short> {

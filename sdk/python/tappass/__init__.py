@@ -10,6 +10,7 @@
 from ._version import __version__
 from .agent import Agent, AsyncAgent
 from .approvals import Approval
+from .capability import Capability, TokenRefused, arguments_hash, verify_token
 from .completions import GovernedChunk, GovernedCompletion
 from .errors import (
     ApprovalDenied,
@@ -43,6 +44,7 @@ __all__ = [
     "AsyncSession",
     "AuthenticationError",
     "BudgetExceeded",
+    "Capability",
     "CapabilityToken",
     "ConfigurationError",
     "GatewayNotReady",
@@ -58,13 +60,16 @@ __all__ = [
     "Session",
     "StepTrace",
     "TapPassError",
+    "TokenRefused",
     "ToolCall",
     "ToolFailed",
     "ToolGate",
     "ToolIntegrityError",
     "WouldBlock",
     "__version__",
+    "arguments_hash",
     "govern",
     "governance",
     "governed",
+    "verify_token",
 ]

@@ -23,6 +23,7 @@ from typing import Any
 import double
 
 ROOT = Path(__file__).resolve().parents[3]
+ADMIN_KEY = "admin-of-the-tests-Zk4WvT9rQx2LmB7cYd1H"
 DEADLINE = 60.0
 """Seconds until a start that has not succeeded is a failure."""
 
@@ -56,6 +57,10 @@ class Gateway:
         )
         return agent
 
+    def rotate_token_keys(self) -> None:
+        """As the holder of the admin key."""
+        self.ask("POST", "/admin/token-keys/rotate", token=ADMIN_KEY)
+
     def events(self, agent: dict[str, Any]) -> list[dict[str, Any]]:
         """What the audit log has of an agent's model calls, the newest first."""
         page = self.ask("GET", f"/audit?agent_id={agent['agent_id']}&limit=100")
@@ -85,6 +90,7 @@ def running(folder: Path) -> Iterator[Gateway]:
                 "OPENAI_API_KEY": "sk-of-the-provider",
                 "ANTHROPIC_BASE_URL": provider.url,
                 "ANTHROPIC_API_KEY": "ant-of-the-provider",
+                "TAPPASS_ADMIN_API_KEY": ADMIN_KEY,
                 "TAPPASS_EGRESS_ALLOW": "127.0.0.1",
             }
             command = [str(binary), "up", "--defaults", "--storage", "memory", "--port", str(port)]

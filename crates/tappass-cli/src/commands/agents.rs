@@ -28,6 +28,8 @@ pub enum Agents {
         #[command(flatten)]
         format: Format,
     },
+    /// What an agent's capability tokens may cover: show it, set it, remove it
+    Scope(TokenScope),
     /// Refuse an agent's calls from now on
     Suspend {
         /// Its id or UUID
@@ -96,6 +98,7 @@ impl Agents {
             Self::Add(add) => add.run(client, out).await?,
             Self::List(format) => list(client, format, out).await?,
             Self::Show { agent, format } => show(client, &agent, format, out).await?,
+            Self::Scope(scope) => scope.run(client, out).await?,
             Self::Suspend { agent } => {
                 client.post(&["agents", &agent, "suspend"], &json!({})).await?;
                 out.note(&format!(
@@ -118,6 +121,68 @@ impl Agents {
             Self::Keys(keys) => keys.run(client, out).await?,
         }
         Ok(Exit::Done)
+    }
+}
+
+/// `tappass agents scope`
+#[derive(Debug, Args)]
+pub struct TokenScope {
+    /// The agent's id or UUID
+    agent: String,
+    /// The tools, by name or glob, with commas between them; an empty text for none of them
+    #[arg(long, value_name = "GLOBS")]
+    tools: Option<String>,
+    /// The highest level of data: PUBLIC, INTERNAL, CONFIDENTIAL, RESTRICTED or TOP_SECRET
+    #[arg(long, value_name = "LEVEL", ignore_case = true)]
+    max_level: Option<String>,
+    /// Remove the scope: the agent gets tokens only where it asks for them
+    #[arg(long, conflicts_with_all = ["tools", "max_level"])]
+    clear: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl TokenScope {
+    async fn run(self, client: &Client, out: &mut Out) -> anyhow::Result<()> {
+        let path = ["agents", &self.agent, "scope"];
+        let agent = if self.clear {
+            client.call(Method::DELETE, &path, &[], None).await?
+        } else {
+            let before = client.get(&["agents", &self.agent], &[]).await?;
+            if self.tools.is_none() && self.max_level.is_none() {
+                before
+            } else {
+                // What is not named stays; without a scope before, every tool.
+                let had = before.get("scope").cloned().unwrap_or_else(|| json!({"tools": ["*"]}));
+                let mut scope = had;
+                if let Some(tools) = &self.tools {
+                    let globs: Vec<&str> =
+                        tools.split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
+                    scope["tools"] = json!(globs);
+                }
+                if let Some(level) = &self.max_level {
+                    scope["max_level"] = json!(level.to_ascii_uppercase());
+                }
+                client.call(Method::PUT, &path, &[], Some(&scope)).await?
+            }
+        };
+        let scope = agent.get("scope").cloned().unwrap_or(Value::Null);
+        if self.format.json {
+            return Ok(out.json(&scope)?);
+        }
+        let name = safe::text(&cell(&agent, "agent_id"));
+        if scope.is_null() {
+            out.note(&format!(
+                "{name} has no scope: its calls get a capability token only where they ask for one"
+            ));
+            return Ok(());
+        }
+        let mut table = Table::new(["field", "value"]);
+        let globs: Vec<&str> =
+            scope["tools"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        table.row(["tools".to_owned(), if globs.is_empty() { "none".to_owned() } else { globs.join(", ") }]);
+        table.row(["max level".to_owned(), scope["max_level"].as_str().unwrap_or("any").to_owned()]);
+        Ok(out.table(&table, "nothing is set")?)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod detect;
 pub mod down;
 pub mod gov;
 pub mod hooks;
+pub mod keys;
 pub mod login;
 pub mod logs;
 pub mod mcp;
@@ -47,6 +48,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Agents(agents) => Box::pin(agents.run(&connect(server, out)?, out)).await,
         Command::Approvals(approvals) => Box::pin(approvals.run(&connect(server, out)?, out)).await,
         Command::Mcp(mcp) => Box::pin(mcp.run(&connect(server, out)?, out)).await,
+        Command::Keys(keys) => Box::pin(keys.run(&connect(server, out)?, out)).await,
         Command::Gov(gov) => Box::pin(gov.run(server, out)).await,
         Command::Logs(logs) => Box::pin(logs.run(&connect(server, out)?, out)).await,
         Command::Audit(audit) => Box::pin(audit.run(server, out)).await,

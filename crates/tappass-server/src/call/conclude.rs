@@ -155,6 +155,9 @@ fn details(open: &Open) -> Value {
     if !open.call.approved.is_empty() {
         details["approvals"] = json!(open.call.approved);
     }
+    if let Some(Ok(capability)) = &open.capability {
+        details["capability"] = capability.for_the_record();
+    }
     if open.left {
         details["client_left"] = true.into();
     }

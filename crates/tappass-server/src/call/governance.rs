@@ -9,7 +9,7 @@ use tappass_model::{Action, Classification, Denial, Flags, Mode};
 use tappass_pipeline::{Blocked, TraceRow, WouldBlock};
 use uuid::Uuid;
 
-use super::Open;
+use super::{Open, capability::Capability};
 
 /// The `tappass` object of an answer. Never null.
 #[derive(Serialize)]
@@ -37,6 +37,10 @@ struct Governance<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capability_token: Option<&'a Capability>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capability_refused: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<Vec<Row<'a>>>,
 }
@@ -84,6 +88,8 @@ impl<'a> Governance<'a> {
             blocked_by: trace.blocked.as_ref().map(|b| b.step),
             reason: trace.blocked.as_ref().map(|b| b.reason.as_str()),
             approval: trace.blocked.as_ref().filter(|b| b.waits()).map(|b| subject(open, b)),
+            capability_token: open.capability.as_ref().and_then(|c| c.as_ref().ok()),
+            capability_refused: open.capability.as_ref().and_then(|c| c.as_ref().err()).map(String::as_str),
             steps: open.wants_trace.then(|| trace.rows.iter().map(Row::of).collect()),
         }
     }
@@ -177,6 +183,9 @@ fn millis(took: Duration) -> f64 {
     micros / 1000.0
 }
 
+/// The longest capability token that stands in a header, in bytes.
+const MAX_HEADER: usize = 4096;
+
 /// The headers of an answer, a refusal or a stream.
 pub fn headers(open: &Open, headers: &mut HeaderMap) {
     let trace = &open.call.trace;
@@ -189,6 +198,12 @@ pub fn headers(open: &Open, headers: &mut HeaderMap) {
     };
     put("x-tappass-classification", open.call.exchange.classification.to_string());
     put("x-tappass-pipeline-steps", trace.steps_run().to_string());
+    // What is longer stands in the body only: clients and proxies bound their headers.
+    if let Some(Ok(capability)) =
+        open.capability.as_ref().filter(|c| c.as_ref().is_ok_and(|c| c.token.len() <= MAX_HEADER))
+    {
+        put("x-tappass-token", capability.token.clone());
+    }
     if let Some(rate) = trace.rate {
         let (limit, left, window) = (rate.limit, rate.remaining, rate.window.as_secs());
         let reset = rate.reset.as_secs_f64().ceil();

@@ -75,7 +75,8 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
     call.traceparent = header(head, "traceparent")?.map(str::to_owned);
     call.resume = name("x-tappass-resume", header(head, "x-tappass-resume")?)?;
     header(head, "x-tappass-flags")?.unwrap_or_default().clone_into(&mut call.flags_sent);
-    let asked = header(head, "x-tappass-trace")?.is_some_and(|v| v == "1" || v == "true");
+    let on = |key| header(head, key).map(|v| v.is_some_and(|v| v == "1" || v == "true"));
+    let (asked, wants_capability) = (on("x-tappass-trace")?, on("x-tappass-capability")?);
     Ok(Governed::new(Open {
         app: app.clone(),
         received,
@@ -88,6 +89,8 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
         events: Vec::new(),
         about: Map::new(),
         guard: None,
+        wants_capability: wants_capability || caller.settings.scope.is_some(),
+        capability: None,
         call,
     }))
 }

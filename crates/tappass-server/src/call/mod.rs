@@ -4,6 +4,7 @@
 //! record, cancelling the provider) belongs to [`Governed`], which concludes exactly once: at its end, or when it
 //! is dropped.
 
+pub mod capability;
 pub mod conclude;
 pub mod governance;
 pub mod identify;
@@ -23,6 +24,7 @@ use tappass_audit::Event;
 use tappass_pipeline::{Call, Halt, StreamGuard};
 use tappass_provider::{EventStream, ProviderError, ProviderReply};
 
+use self::capability::Capability;
 use crate::{error::ApiError, state::App};
 
 /// A call on its way, with what the server knows about it.
@@ -47,6 +49,10 @@ pub struct Open {
     pub left: bool,
     /// What is recorded of it; empty until it ends.
     pub events: Vec<Event>,
+    /// Whether a capability token is made for it when it passes.
+    pub wants_capability: bool,
+    /// The capability token, or why there is none although one is wanted.
+    pub capability: Option<Result<Capability, String>>,
     /// What is recorded of a tool call or a result beside what its steps did.
     pub about: Map<String, Value>,
     /// Governs the answer while it streams.
@@ -86,6 +92,7 @@ impl Governed {
     /// The record, durable; then the answer.
     pub async fn conclude(mut self) -> Response {
         let open = self.open();
+        capability::mint(open).await;
         let answer = open.call.exchange.answer.as_mut().map(|a| a.body.take()).unwrap_or_default();
         let bytes = governance::with_object(answer, open);
         self.answer(bytes).await

@@ -13,7 +13,7 @@ use tappass_provider::{
     dialects::{Ids, Voice},
 };
 
-use super::{Governed, governance, refusal};
+use super::{Governed, capability, governance, refusal};
 
 struct Streaming {
     governed: Governed,
@@ -142,6 +142,9 @@ impl Streaming {
             self.send(chunk);
         }
         let open = self.governed.open();
+        if matches!(end, End::Whole) {
+            capability::mint(open).await;
+        }
         open.response_hash = Some(hex::encode(self.hash.clone().finish()));
         let recorded = self.governed.record().await;
         let open = self.governed.open();

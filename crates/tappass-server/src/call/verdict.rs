@@ -8,7 +8,7 @@ use tappass_model::{Action, Denial, Dialect, clock::rfc3339};
 use tappass_pipeline::{Approvals, Blocked, Halt};
 use uuid::Uuid;
 
-use super::{Governed, Open, governance, refusal};
+use super::{Governed, Open, capability, governance, refusal};
 use crate::state::App;
 
 /// What was decided.
@@ -27,12 +27,13 @@ pub struct Decision {
     decided_at: String,
     /// `blocking_step`, its `findings` (masked), what enforce would have blocked (`would_block`), the ids of the call.
     details: Value,
-    /// Always null: no mandates are given out.
+    /// The capability token for this one call: `{token, classification, tools, ops, checks_passed, expires_at, ttl}`,
+    /// where the agent has a scope or `X-TapPass-Capability: 1` asks for it, and the call is allowed; else null.
     #[serde(skip_serializing_if = "Option::is_none")]
     mandate: Option<Value>,
-    /// Always empty: no conditions are set.
+    /// What must be kept to: `use_modified_payload` where the outcome is `modify`; else empty.
     #[serde(skip_serializing_if = "Option::is_none")]
-    obligations: Option<Vec<Value>>,
+    obligations: Option<Vec<&'static str>>,
     /// What to wait for, where a person decides; else null.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Option<Waits>>,
@@ -81,6 +82,9 @@ impl Governed {
             Some(blocked) => waits(&app, org_id, blocked).await,
             None => None,
         };
+        if blocked.is_none() {
+            capability::mint(self.open()).await;
+        }
         let decision = decision(self.open(), blocked.as_ref(), approval);
         let told = tell(self.open(), &decision);
         self.answer(told.to_string().into_bytes()).await
@@ -120,8 +124,9 @@ fn decision(open: &Open, blocked: Option<&Blocked>, approval: Option<Waits>) -> 
         pipeline_id: open.call.pipeline.name.clone(),
         decided_at: rfc3339(open.app.clock.now()),
         details,
-        mandate: is_call.then_some(Value::Null),
-        obligations: is_call.then(Vec::new),
+        mandate: is_call.then(|| open.capability.as_ref().map_or(Value::Null, |c| json!(c.as_ref().ok()))),
+        obligations: is_call
+            .then(|| if outcome == "modify" { vec!["use_modified_payload"] } else { Vec::new() }),
         approval: is_call.then_some(approval),
         modified_payload: is_call.then_some(payload),
         modified_result: (!is_call).then_some(result),

@@ -6,7 +6,9 @@ use http::{Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
-use super::tables::{agents, approvals, audit, auth, docs, govern, health, mcp, models, pipelines, sessions};
+use super::tables::{
+    agents, approvals, audit, auth, docs, govern, health, mcp, models, pipelines, sessions, tokens,
+};
 use crate::{error::ErrorShape, state::App};
 
 /// Who may use a route.
@@ -130,6 +132,7 @@ pub fn routes() -> Vec<Route> {
         sessions::routes(),
         auth::routes(),
         agents::routes(),
+        tokens::routes(),
         pipelines::routes(),
         approvals::routes(),
         mcp::routes(),

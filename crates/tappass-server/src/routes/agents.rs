@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tappass_audit::EventType;
 use tappass_identity::KeyTerms;
-use tappass_model::{AgentSettings, Flags, Mode, ToolRules, clock::rfc3339};
+use tappass_model::{AgentSettings, Flags, Mode, TokenScope, ToolRules, clock::rfc3339};
 use tappass_pipeline::compile::DEFAULT_PRESET;
 use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind};
 use uuid::Uuid;
@@ -83,6 +83,9 @@ pub struct AgentView {
     trace: bool,
     /// Whether its client knows the outcome `needs_approval`; others are told `block`.
     approvals: bool,
+    /// What its capability tokens may cover; absent: none is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<TokenScope>,
     /// Counts its changes; the `ETag` is made of it.
     version: i64,
     created_at: String,
@@ -323,7 +326,7 @@ pub async fn revoke_key(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn find(app: &App, scope: &Scope, id_or_uuid: &str) -> Result<Agent, ApiError> {
+pub(super) async fn find(app: &App, scope: &Scope, id_or_uuid: &str) -> Result<Agent, ApiError> {
     app.store.agents().find(scope.org_id, id_or_uuid).await?.ok_or_else(ApiError::not_found)
 }
 
@@ -478,6 +481,7 @@ impl From<Agent> for AgentView {
             flags: agent.settings.flags,
             trace: agent.settings.trace,
             approvals: agent.settings.approvals,
+            scope: agent.settings.scope,
             version: agent.version,
             created_at: rfc3339(agent.created_at),
             updated_at: rfc3339(agent.updated_at),

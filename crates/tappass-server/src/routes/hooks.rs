@@ -129,6 +129,8 @@ async fn judged(
     let mut call = identify(dialect, &Asked { body: Bytes::from(body.to_string()), ..asked.clone() }).await?;
     let open = call.open();
     hash.clone_into(&mut open.request_hash);
+    // Nobody of whom these answers are for reads one.
+    open.wants_capability = false;
     open.about = about(dialect, &open.call.exchange.request.body, &named);
     open.about.extend(of_hook(event));
     let halt = if event.is_canary() {

@@ -19,5 +19,8 @@ pub mod my_approvals;
 pub mod pipelines;
 pub mod policies;
 pub mod providers;
+pub mod scopes;
 pub mod sessions;
 pub mod status;
+pub mod token_keys;
+pub mod tokens;

@@ -216,6 +216,8 @@ async fn every_cell_is_covered_or_says_why_not() {
 const WITHOUT: &[(&str, &str)] = &[
     ("/hooks/batch", "each of its events takes the way of `/hooks`"),
     ("/tools/execute", "it runs a tool as `/mcp/{server}` does"),
+    ("/tokens/attenuate", "it narrows a token and says nothing to a model"),
+    ("/tokens/verify", "it judges a token and says nothing to a model"),
     ("/sessions", "it names a session and says nothing to a model"),
     ("/sessions/{session}", "it ends a session or names it"),
     ("/me/approvals/{approval}/cancel", "it takes a question back"),

@@ -1,5 +1,6 @@
 //! Tool calls that agents make themselves: judged before, reported after, by the steps that judge a model's.
 
+mod capability;
 mod hooks;
 
 use http::{HeaderMap, Method};

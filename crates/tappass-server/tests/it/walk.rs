@@ -41,6 +41,8 @@ fn example(route: &Route, email: &str, things: &Things) -> Value {
         "/auth/login" => json!({"email": email, "password": PASSWORD}),
         "/agents/register" | "/admin/agents" => json!({"agent_id": format!("walked-{fresh}")}),
         "/agents/{agent}" if route.method == Method::PATCH => json!({"description": "changed"}),
+        "/agents/{agent}/scope" if route.method == Method::PUT => json!({"tools": ["read_*"]}),
+        "/tokens/attenuate" | "/tokens/verify" => json!({"token": things.capability}),
         "/agents/{agent}/pipeline" => json!({"pipeline": "starter"}),
         "/policies/{question}" if route.method == Method::PUT => {
             json!({"rego": "package tappass.tools\nimport rego.v1\ndefault decision := {\"action\": \"allow\"}\n"})
@@ -160,7 +162,9 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
 }
 
 /// Routes that act on no organisation's things.
-const UNSCOPED: [&str; 7] = [
+const UNSCOPED: [&str; 9] = [
+    "/admin/token-keys",
+    "/admin/token-keys/rotate",
     "/metrics",
     "/admin/metrics",
     "/admin/status",

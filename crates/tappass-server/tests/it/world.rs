@@ -51,6 +51,8 @@ pub struct Things {
     pub approval_id: String,
     /// Can be used.
     pub approved_id: String,
+    /// A capability token of the agent's.
+    pub capability: String,
 }
 
 pub async fn app() -> App {
@@ -120,6 +122,9 @@ impl Org {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let hello = json!({"model": "builtin", "messages": [{"role": "user", "content": "Hello"}]});
         let key = text(&agent["api_key"]);
+        let scope = format!("/agents/{agent_id}/scope");
+        let set = ask(gateway, &self.admin, Method::PUT, &scope, json!({"tools": ["*"]})).await;
+        assert_eq!(set.status, 200, "{set:?}");
         let call = ask(gateway, &key, Method::POST, "/chat/completions", hello).await.json();
         let asked = self.questions(gateway, &agent_id, &key).await;
         let session = ask(gateway, &key, Method::POST, "/sessions", json!({})).await.json();
@@ -140,6 +145,7 @@ impl Org {
             definition: mcp.1,
             approval_id: asked.0,
             approved_id: asked.1,
+            capability: text(&call["tappass"]["capability_token"]["token"]),
         }
     }
 

@@ -13,4 +13,5 @@ mod sessions;
 mod settings;
 mod shared;
 mod support;
+mod token_keys;
 mod ways_in;

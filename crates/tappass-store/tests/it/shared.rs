@@ -36,6 +36,18 @@ async fn a_limit_gives_a_burst_then_an_even_pace() {
     assert!(!state.take("none", 0, MINUTE).await.allowed);
 }
 
+#[tokio::test]
+async fn what_is_used_up_stays_so_for_its_time_also_when_there_is_no_room() {
+    let (clock, state) = state(2);
+    assert!(state.first_use("a", MINUTE).await);
+    assert!(!state.first_use("a", MINUTE).await, "once");
+    assert!(state.first_use("b", MINUTE).await);
+    assert!(!state.first_use("c", MINUTE).await, "nothing is forgotten to make room");
+    assert!(!state.first_use("a", MINUTE).await);
+    clock.advance(MINUTE);
+    assert!(state.first_use("c", MINUTE).await && state.first_use("a", MINUTE).await);
+}
+
 proptest! {
     /// From any start, a window holds at most its burst and what refills while it lasts.
     #[test]

@@ -11,3 +11,4 @@ pub mod mcp;
 pub mod models;
 pub mod pipelines;
 pub mod sessions;
+pub mod tokens;
