@@ -5,14 +5,16 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use spiffe::SpiffeId;
 use subtle::ConstantTimeEq as _;
-use tappass_model::{AgentCaller, Clock, Ids, Role};
+use tappass_model::{AgentCaller, AgentCredential, Clock, Ids, Role};
 use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind, Proof, Store, StoreError};
 use uuid::Uuid;
 
 use crate::{
     ServerSecrets,
     keys::{ApiKey, kind_of},
+    svid::Svids,
     tokens::{self, SESSION_PREFIX, TokenHasher},
 };
 
@@ -66,7 +68,7 @@ pub enum Principal {
     Admin,
     /// A person, by a session or a personal token.
     Person(UserPrincipal),
-    /// An agent, by a key.
+    /// An agent, by a key or an SVID.
     Agent(Arc<AgentCaller>),
 }
 
@@ -81,6 +83,9 @@ pub struct Authenticator {
     admin: [u8; 32],
     /// Agents by the hash of the key they use.
     cache: Cache<[u8; 32], Held>,
+    svids: Option<Arc<Svids>>,
+    /// Agents by the SVID they use.
+    by_svid: Cache<AgentCredential, Arc<AgentCaller>>,
     /// Counts the changes made here: an answer read before one must not be cached after it.
     changes: Mutex<u64>,
     uses: Mutex<HashMap<Uuid, Timestamp>>,
@@ -129,6 +134,8 @@ impl Authenticator {
             keys,
             sessions: TokenHasher::new(&secrets.session_pepper()),
             cache: Cache::builder().max_capacity(CACHE_KEYS).time_to_live(CACHE_LIFE).build(),
+            svids: None,
+            by_svid: Cache::builder().max_capacity(CACHE_KEYS).time_to_live(CACHE_LIFE).build(),
             changes: Mutex::new(0),
             uses: Mutex::new(HashMap::new()),
             token_uses: Mutex::new(HashMap::new()),
@@ -138,7 +145,15 @@ impl Authenticator {
         }
     }
 
-    /// Whoever the token belongs to: the administrator, a person or an agent.
+    /// The same, and it accepts SVIDs.
+    #[must_use]
+    pub fn with_svids(mut self, svids: Arc<Svids>) -> Self {
+        self.svids = Some(svids);
+        self
+    }
+
+    /// Whoever the token belongs to: the administrator, a person or an agent. Its look says which kind of token it
+    /// is; as another kind it is not tried.
     ///
     /// # Errors
     /// [`AuthError`]; nothing falls through to somebody else.
@@ -146,6 +161,11 @@ impl Authenticator {
         let digest = self.keys.digest(token);
         if digest.ct_eq(&self.admin).into() {
             Ok(Principal::Admin)
+        } else if is_jwt(token) {
+            let svid =
+                self.svids.as_ref().and_then(|svids| svids.verify_token(token)).ok_or(AuthError::Unknown)?;
+            let credential = AgentCredential::JwtSvid { spiffe_id: svid.to_string() };
+            self.agent_of(&svid, credential).await.map(Principal::Agent)
         } else if token.starts_with(SESSION_PREFIX) {
             self.person(token).await.map(Principal::Person)
         } else if kind_of(token) == Some(KeyKind::Personal) {
@@ -184,21 +204,50 @@ impl Authenticator {
         if holder.expires_at.is_some_and(|until| until <= now) {
             return Err(AuthError::Unknown);
         }
-        if holder.agent.status != AgentStatus::Active {
-            return Err(AuthError::Suspended);
-        }
+        let caller = caller(holder.agent, AgentCredential::ApiKey { key_id: holder.key_id })?;
         self.uses.lock().insert(holder.key_id, now);
-        let caller = Arc::new(AgentCaller {
-            org_id: holder.agent.org_id,
-            agent_uuid: holder.agent.agent_uuid,
-            agent_id: holder.agent.agent_id,
-            key_id: holder.key_id,
-            settings: holder.agent.settings,
-        });
         let changes = self.changes.lock();
         if *changes == before {
             let until = holder.expires_at;
             self.cache.insert(digest, Held { caller: Arc::clone(&caller), until });
+        }
+        Ok(caller)
+    }
+
+    /// The agent that a workload is, by the id in its certificate, which TLS has verified.
+    ///
+    /// # Errors
+    /// [`AuthError`]
+    pub async fn workload(&self, spiffe_id: &SpiffeId) -> Result<Arc<AgentCaller>, AuthError> {
+        self.agent_of(spiffe_id, AgentCredential::X509Svid { spiffe_id: spiffe_id.to_string() }).await
+    }
+
+    /// The agent of a SPIFFE id that has been shown: the one for which it was set, else the one it names. What is
+    /// remembered of it is forgotten as with keys.
+    async fn agent_of(
+        &self,
+        id: &SpiffeId,
+        credential: AgentCredential,
+    ) -> Result<Arc<AgentCaller>, AuthError> {
+        let svids = self.svids.as_ref().ok_or(AuthError::Unknown)?;
+        if let Some(caller) = self.by_svid.get(&credential) {
+            return Ok(caller);
+        }
+        let before = *self.changes.lock();
+        let agents = self.store.agents();
+        let agent = match (agents.by_spiffe_id(&id.to_string()).await?, names_of(id)) {
+            (Some(agent), _) => Some(agent),
+            // An agent with an id of its own is no longer found by its names.
+            (None, Some((org_id, name))) => {
+                agents.find(org_id, name).await?.filter(|a| a.spiffe_id.is_none())
+            }
+            (None, None) => None,
+        };
+        let agent = agent.filter(|a| svids.admits(id.trust_domain(), a.org_id)).ok_or(AuthError::Unknown)?;
+        let caller = caller(agent, credential.clone())?;
+        let changes = self.changes.lock();
+        if *changes == before {
+            self.by_svid.insert(credential, Arc::clone(&caller));
         }
         Ok(caller)
     }
@@ -349,6 +398,7 @@ impl Authenticator {
         let mut changes = self.changes.lock();
         *changes += 1;
         self.cache.invalidate_all();
+        self.by_svid.invalidate_all();
     }
 
     /// Writes down when keys and personal tokens were last used. To be called every now and then, and before the end.
@@ -378,5 +428,62 @@ fn put_back(uses: &Mutex<HashMap<Uuid, Timestamp>>, unwritten: Vec<(Uuid, Timest
     let mut waiting = uses.lock();
     for (id, at) in unwritten {
         waiting.entry(id).or_insert(at);
+    }
+}
+
+/// The agent as a caller.
+fn caller(agent: Agent, credential: AgentCredential) -> Result<Arc<AgentCaller>, AuthError> {
+    if agent.status != AgentStatus::Active {
+        return Err(AuthError::Suspended);
+    }
+    Ok(Arc::new(AgentCaller {
+        org_id: agent.org_id,
+        agent_uuid: agent.agent_uuid,
+        agent_id: agent.agent_id,
+        credential,
+        settings: agent.settings,
+    }))
+}
+
+/// Whether a token looks like a signed JWT (RFC 7515 §7.1): no key or session does, they have no full stop.
+fn is_jwt(token: &str) -> bool {
+    token.split('.').count() == 3
+}
+
+/// The organisation and agent that a SPIFFE id names: `spiffe://<trust domain>/agent/<org>/<agent>`.
+#[must_use]
+pub fn names_of(id: &SpiffeId) -> Option<(Uuid, &str)> {
+    let (org, agent) = id.path().strip_prefix("/agent/")?.split_once('/')?;
+    let org_id: Uuid = org.parse().ok()?;
+    // One spelling, so that one agent has one id; and a UUID would be looked up as another agent's identity.
+    (org_id.to_string() == org && !agent.contains('/') && agent.parse::<Uuid>().is_err())
+        .then_some((org_id, agent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_spelling_names_an_agent() {
+        let org = "019a8f6e-0000-7000-8000-00000000abcd";
+        let named = |path: &str| {
+            let id = SpiffeId::new(format!("spiffe://corp.example{path}")).expect("valid");
+            names_of(&id).map(|(org, agent)| (org.to_string(), agent.to_owned()))
+        };
+        assert_eq!(named(&format!("/agent/{org}/claims")), Some((org.to_owned(), "claims".to_owned())));
+        for other in [
+            format!("/agent/{}/claims", org.to_uppercase()),
+            format!("/agent/{}/claims", org.replace('-', "")),
+            format!("/agent/{org}"),
+            format!("/agent/{org}/claims/more"),
+            format!("/agent/{org}/{org}"),
+            format!("/Agent/{org}/claims"),
+            format!("/x/agent/{org}/claims"),
+            "/agent/ours/claims".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(named(&other), None, "{other}");
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod passwords;
 pub mod personal;
 pub mod seal;
 pub mod secrets;
+pub mod svid;
 mod tokens;
 mod totp;
 
@@ -23,4 +24,5 @@ pub use keys::ApiKey;
 pub use passwords::{PasswordError, Passwords, WeakPassword};
 pub use seal::{SealError, Sealer};
 pub use secrets::{Created, SecretsError, ServerSecrets};
+pub use svid::{PeerSvid, SvidConfig, SvidError, Svids};
 pub use tokens::{SESSION_PREFIX, SessionToken};

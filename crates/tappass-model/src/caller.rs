@@ -66,6 +66,27 @@ pub struct AgentSettings {
     pub scope: Option<TokenScope>,
 }
 
+/// What an agent has shown who it is by. Audit events carry it, as `details.authentication`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum AgentCredential {
+    /// A key.
+    ApiKey {
+        /// Which.
+        key_id: Uuid,
+    },
+    /// A certificate of its workload, on the mTLS port.
+    X509Svid {
+        /// The id in it.
+        spiffe_id: String,
+    },
+    /// A token of its workload.
+    JwtSvid {
+        /// The id in it.
+        spiffe_id: String,
+    },
+}
+
 /// An agent that has shown who it is. Made by `identify`, never changed after.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentCaller {
@@ -75,8 +96,8 @@ pub struct AgentCaller {
     pub agent_uuid: Uuid,
     /// The name it was registered under, unique in its organisation: `claims-processor`.
     pub agent_id: String,
-    /// The key it used.
-    pub key_id: Uuid,
+    /// What it has shown.
+    pub credential: AgentCredential,
     /// What an admin has set.
     pub settings: AgentSettings,
 }

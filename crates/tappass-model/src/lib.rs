@@ -13,7 +13,7 @@ pub mod mode;
 pub mod outcome;
 pub mod text;
 
-pub use caller::{AgentCaller, AgentSettings, Role, TokenScope, ToolRules};
+pub use caller::{AgentCaller, AgentCredential, AgentSettings, Role, TokenScope, ToolRules};
 pub use classification::Classification;
 pub use clock::{Clock, SystemClock};
 pub use detect::{Family, Match};

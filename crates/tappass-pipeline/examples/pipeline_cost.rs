@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Instant};
 
 use serde_json::json;
 use tappass_model::{
-    AgentCaller, AgentSettings, Classification, Clock, Exchange, Flags, Ids, Mode, SessionRef, SystemClock,
-    SystemIds,
+    AgentCaller, AgentCredential, AgentSettings, Classification, Clock, Exchange, Flags, Ids, Mode,
+    SessionRef, SystemClock, SystemIds,
 };
 use tappass_pipeline::{Call, Known, Nobody, Pipeline, Plan, Services, compile_preset};
 use tappass_provider::{Providers, Tagger, dialects::chat};
@@ -110,7 +110,7 @@ async fn call(pipeline: &Arc<Pipeline>, texts: &[String], services: &Arc<Service
         org_id: Uuid::nil(),
         agent_uuid: SystemIds.uuid(),
         agent_id: "a".into(),
-        key_id: Uuid::nil(),
+        credential: AgentCredential::ApiKey { key_id: Uuid::nil() },
         settings: AgentSettings::default(),
     };
     let exchange = Exchange {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tappass_detect::{CustomPattern, Scanner};
 use tappass_model::{
-    AgentCaller, AgentSettings, Answer, Classification, Clock, Exchange, Family, Flags, Mode, Origin,
-    Segment, SessionRef, SystemClock, SystemIds,
+    AgentCaller, AgentCredential, AgentSettings, Answer, Classification, Clock, Exchange, Family, Flags,
+    Mode, Origin, Segment, SessionRef, SystemClock, SystemIds,
 };
 use tappass_provider::{Providers, Tagger, dialects::chat};
 use tappass_store::{Approval, Asked, MemoryState};
@@ -24,7 +24,7 @@ pub fn exchange(text: &str) -> Exchange {
             org_id: Uuid::nil(),
             agent_uuid: Uuid::nil(),
             agent_id: "a".into(),
-            key_id: Uuid::nil(),
+            credential: AgentCredential::ApiKey { key_id: Uuid::nil() },
             settings: AgentSettings::default(),
         }),
         end_user: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, StatusCode, header, request::Parts};
-use tappass_identity::{AuthError, Principal, UserPrincipal};
+use tappass_identity::{AuthError, PeerSvid, Principal, UserPrincipal};
 use tappass_model::AgentCaller;
 
 use crate::{error::ApiError, state::App};
@@ -12,7 +12,7 @@ use crate::{error::ApiError, state::App};
 /// Who calls. No credentials at all is `None` elsewhere; there is no default identity.
 #[derive(Debug, Clone)]
 pub enum Caller {
-    /// An agent with its key.
+    /// An agent with its key or its SVID.
     Agent(Arc<AgentCaller>),
     /// A person with a session.
     Person(UserPrincipal),
@@ -58,17 +58,37 @@ impl FromRequestParts<App> for Agent {
 }
 
 impl App {
-    /// Who sent these headers: `Authorization: Bearer`, or `x-api-key` as Anthropic's clients send it. `None`
-    /// for nobody known; whether the key is unknown, revoked or expired is not told.
+    /// Who sent a request: the workload whose certificate its connection has shown, else `Authorization: Bearer` (a
+    /// JWT-SVID, a session, a key), or `x-api-key` as Anthropic's clients send it. The first that is there decides.
+    /// `None` for nobody known; whether the key is unknown, revoked or expired is not told.
     ///
     /// # Errors
-    /// 400 for two credentials that differ, 403 for a suspended agent, 503 when it cannot be looked up.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
-        let Some(token) = token_of(headers)? else { return Ok(None) };
-        match self.authenticator.identify(token).await {
+    /// 400 for two credentials that differ, 401 for a certificate that is no agent's or has expired since, 403 for a
+    /// suspended agent, 503 when it cannot be looked up.
+    pub async fn identify(
+        &self,
+        svid: Option<&PeerSvid>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Caller>, ApiError> {
+        let found = match svid {
+            Some(svid) if svid.expires_at <= self.clock.now() => {
+                let detail = "The connection's certificate has expired: connect anew with the one of now.";
+                return Err(ApiError::unauthorized(detail));
+            }
+            Some(svid) => self.authenticator.workload(&svid.spiffe_id).await.map(Principal::Agent),
+            None => match token_of(headers)? {
+                Some(token) => self.authenticator.identify(token).await,
+                None => return Ok(None),
+            },
+        };
+        match found {
             Ok(Principal::Agent(agent)) => Ok(Some(Caller::Agent(agent))),
             Ok(Principal::Person(person)) => Ok(Some(Caller::Person(person))),
             Ok(Principal::Admin) => Ok(Some(Caller::Admin)),
+            Err(AuthError::Unknown) if let Some(svid) = svid => Err(ApiError::unauthorized(format!(
+                "No agent has the SPIFFE id {}: register it, or set `spiffe_id` on the agent.",
+                svid.spiffe_id
+            ))),
             Err(AuthError::Unknown) => Ok(None),
             Err(AuthError::Suspended) => {
                 let detail = "This agent is suspended; an admin can reactivate it.";

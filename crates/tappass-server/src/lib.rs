@@ -30,7 +30,7 @@ pub mod serve;
 pub mod state;
 
 pub use caller::{Agent, Caller};
-pub use config::{Config, ConfigError, Limits, Overrides, Storage};
+pub use config::{Config, ConfigError, Federated, Limits, Overrides, Spiffe, Storage};
 pub use error::{ApiError, ErrorShape};
 pub use middleware::RequestId;
 pub use router::{Gateway, openapi};

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use tappass_identity::Created;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -25,6 +28,8 @@ pub struct Server;
 pub struct Running {
     /// Where; with the port that the system chose if it was 0.
     pub addr: SocketAddr,
+    /// Where agents show X.509-SVIDs, if anywhere.
+    pub mtls_addr: Option<SocketAddr>,
     /// Its parts.
     pub app: App,
     /// Secrets that were missing and have been made.
@@ -58,15 +63,28 @@ impl Server {
         // The port first: of two that start at once, the second must not touch the data.
         let listener = bind(setup.config.host, setup.config.port).await?;
         let addr = listener.local_addr().context("the listener has no address")?;
+        let secured = match setup.config.spiffe.mtls_port {
+            Some(port) => Some(bind(setup.config.host, port).await?),
+            None => None,
+        };
+        let mtls_addr = secured.as_ref().map(TcpListener::local_addr).transpose();
+        let mtls_addr = mtls_addr.context("the listener for mTLS has no address")?;
         // Asked for any port, it tells people the one it got.
         setup.config.port = addr.port();
         let (app, created) = Box::pin(App::open(setup)).await?;
         app.life.tasks.spawn(app.clone().housekeeping());
+        app.life.tasks.spawn(app.svids.clone().keep(app.life.ending.clone()));
         let connections = Connections::new(Gateway::with_routes(app.clone(), routes));
         let accepting = TaskTracker::new();
-        accepting.spawn(connections.clone().accept(listener));
+        accepting.spawn(connections.clone().accept(listener, false));
+        if let Some(listener) = secured {
+            accepting.spawn(connections.clone().accept(listener, true));
+        }
         tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), storage = app.config.storage.health_name(), "listening");
-        Ok(Running { addr, app, created, connections, accepting })
+        if let Some(addr) = mtls_addr {
+            tracing::info!(%addr, "listening for agents with X.509-SVIDs");
+        }
+        Ok(Running { addr, mtls_addr, app, created, connections, accepting })
     }
 }
 

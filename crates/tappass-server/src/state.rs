@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 use tappass_audit::{AuditConfig, AuditLog, Signer};
-use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets, capability::TokenKeys};
+use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets, Svids, capability::TokenKeys};
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
 use tappass_pipeline::{Known, Services, compile::DEFAULT_PRESET, compile_preset};
 use tappass_provider::{Providers, Tagger};
@@ -54,6 +54,8 @@ pub struct Parts {
     pub authenticator: Arc<Authenticator>,
     /// What capability tokens are signed with.
     pub token_keys: TokenKeys,
+    /// Which workload calls.
+    pub svids: Arc<Svids>,
     /// People's accounts.
     pub accounts: Accounts,
     /// Where calls can go.
@@ -180,7 +182,9 @@ impl App {
         });
         let sealer = secrets.token_keys_sealer().context("the vault key is not taken")?;
         let token_keys = TokenKeys::new(store.clone(), sealer, clock.clone(), config.storage.is_remote());
-        let authenticator = Arc::new(Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone()));
+        let svids = Arc::new(svids(&config, clock.clone()).await?);
+        let authenticator = Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone());
+        let authenticator = Arc::new(authenticator.with_svids(svids.clone()));
         let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone())
             .context("the vault key is not taken")?;
         let in_flight = Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS)));
@@ -194,6 +198,7 @@ impl App {
             signer,
             authenticator,
             token_keys,
+            svids,
             accounts,
             providers,
             pipelines,
@@ -215,9 +220,7 @@ impl App {
     /// Where people reach this gateway: as configured, else where it listens.
     #[must_use]
     pub fn base_url(&self) -> String {
-        let config = &self.config;
-        let listening = || format!("http://{}", std::net::SocketAddr::from((config.host, config.port)));
-        config.base_url.clone().unwrap_or_else(listening)
+        self.config.base_url()
     }
 
     /// How many agents are registered.
@@ -243,13 +246,17 @@ impl App {
             tracing::warn!(%error, "the audit log cannot acknowledge");
             "cannot acknowledge".to_owned()
         });
+        let spire = match self.svids.glance().await {
+            None => off(),
+            Some(spire) => state(spire.trouble.map_or(Ok(()), |trouble| Err(trouble.to_string()))),
+        };
         BTreeMap::from([
             ("database", state(database)),
             ("audit", state(audit)),
             ("server", state(serving)),
             ("policy", off()),
             ("redis", off()),
-            ("spire", off()),
+            ("spire", spire),
         ])
     }
 
@@ -308,6 +315,14 @@ fn store_config(config: &Config) -> StoreConfig {
             StoreConfig::Postgres { url: config.database_url.clone().unwrap_or_default() }
         }
     }
+}
+
+/// Reads the trust bundles in files, which may be slow.
+async fn svids(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Svids> {
+    let config = config.spiffe.to_svids(&config.base_url());
+    let config = config.map_err(|(field, message)| anyhow::anyhow!("configuration: `{field}`: {message}"))?;
+    let opened = tokio::task::spawn_blocking(move || Svids::open(config, clock)).await;
+    Ok(opened.context("reading the trust bundles broke")??)
 }
 
 /// On a loopback address missing secrets are made; on any other they must be there, and strong.

@@ -43,6 +43,8 @@ pub struct Agent {
     pub status: AgentStatus,
     /// What an admin has set.
     pub settings: AgentSettings,
+    /// The SPIFFE id that an admin has set for it; none: the one made of its names.
+    pub spiffe_id: Option<String>,
     /// Counts its changes from 1; guards against lost updates.
     pub version: i64,
     /// When it was registered.
@@ -57,14 +59,15 @@ pub struct Agents<'a>(pub(crate) &'a Db);
 
 #[expect(clippy::missing_errors_doc, reason = "all give StoreError when the database fails")]
 impl Agents<'_> {
-    /// Adds one. [`StoreError::Conflict`] when its organisation has one of that `agent_id`;
+    /// Adds one. [`StoreError::Conflict`] when its organisation has one of that `agent_id`, or any has one of that
+    /// SPIFFE id;
     /// `false` when there is no such organisation.
     pub async fn create(&self, agent: &Agent) -> Result<bool, StoreError> {
         let mut tx = self.0.write().await?;
         let insert = query(
             "INSERT INTO agents (agent_uuid, org_id, agent_id, name, description, framework, owner_email, \
-             status, settings, version, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             status, settings, version, created_at, updated_at, spiffe_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(agent.agent_uuid.to_string())
         .bind(agent.org_id.to_string())
@@ -77,7 +80,8 @@ impl Agents<'_> {
         .bind(to_json("settings", &agent.settings)?)
         .bind(agent.version)
         .bind(agent.created_at.as_microsecond())
-        .bind(agent.updated_at.as_microsecond());
+        .bind(agent.updated_at.as_microsecond())
+        .bind(agent.spiffe_id.clone());
         match tx.execute(insert).await {
             Err(e) if e.is_missing_parent() => return Ok(false),
             other => other.map_err(|e| e.conflict(|| format!("an agent `{}`", agent.agent_id)))?,
@@ -107,6 +111,15 @@ impl Agents<'_> {
         row.as_ref().map(agent_of).transpose()
     }
 
+    /// The one for which this SPIFFE id has been set, in whichever organisation.
+    pub async fn by_spiffe_id(&self, spiffe_id: &str) -> Result<Option<Agent>, StoreError> {
+        let mut tx = self.0.read().await?;
+        let select = query("SELECT * FROM agents WHERE spiffe_id = $1").bind(spiffe_id.to_owned());
+        let row = tx.fetch_optional(select).await?;
+        tx.commit().await?;
+        row.as_ref().map(agent_of).transpose()
+    }
+
     /// All of an organisation, oldest first.
     pub async fn list(&self, org_id: Uuid, page: &PageRequest) -> Result<Page<Agent>, StoreError> {
         let mut tx = self.0.read().await?;
@@ -129,12 +142,13 @@ impl Agents<'_> {
 
     /// Writes an agent that was read before and changed: everything but its identity, `agent_id` and birth.
     /// Gives it as it is now. `None` when there is no such agent;
-    /// [`StoreError::Stale`] when someone else has changed it since.
+    /// [`StoreError::Stale`] when someone else has changed it since, [`StoreError::Conflict`] when another agent has
+    /// its SPIFFE id.
     pub async fn update(&self, agent: &Agent, now: Timestamp) -> Result<Option<Agent>, StoreError> {
         let mut tx = self.0.write().await?;
         let update = query(
             "UPDATE agents SET name = $3, description = $4, framework = $5, owner_email = $6, status = $7, \
-             settings = $8, version = version + 1, updated_at = $9 \
+             settings = $8, version = version + 1, updated_at = $9, spiffe_id = $11 \
              WHERE org_id = $1 AND agent_uuid = $2 AND version = $10",
         )
         .bind(agent.org_id.to_string())
@@ -146,8 +160,11 @@ impl Agents<'_> {
         .bind(to_word("status", &agent.status)?)
         .bind(to_json("settings", &agent.settings)?)
         .bind(now.as_microsecond())
-        .bind(agent.version);
-        let written = tx.execute(update).await? > 0;
+        .bind(agent.version)
+        .bind(agent.spiffe_id.clone());
+        let taken =
+            || format!("an agent with the SPIFFE id {}", agent.spiffe_id.as_deref().unwrap_or_default());
+        let written = tx.execute(update).await.map_err(|e| e.conflict(taken))? > 0;
         let select = query("SELECT * FROM agents WHERE org_id = $1 AND agent_uuid = $2")
             .bind(agent.org_id.to_string())
             .bind(agent.agent_uuid.to_string());
@@ -199,6 +216,7 @@ pub(crate) fn agent_of(row: &AnyRow) -> Result<Agent, StoreError> {
         owner_email: row.opt_text("owner_email")?,
         status: row.word("status")?,
         settings: row.json("settings")?,
+        spiffe_id: row.opt_text("spiffe_id")?,
         version: row.int("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tappass_identity::{ApiKey, AuthError, KeyTerms, Principal, SessionToken};
-use tappass_model::{Clock as _, Ids as _, Mode, SystemIds};
+use tappass_model::{AgentCredential, Clock as _, Ids as _, Mode, SystemIds};
 use tappass_store::{AgentStatus, KeyKind};
 
 use crate::support::World;
@@ -14,8 +14,8 @@ async fn a_key_belongs_to_its_agent() {
     let (agent, record, key) = world.agent().await;
     let caller = world.auth.agent(key.expose()).await.expect("the agent");
     assert_eq!(
-        (caller.org_id, caller.agent_uuid, caller.key_id),
-        (agent.org_id, agent.agent_uuid, record.key_id)
+        (caller.org_id, caller.agent_uuid, &caller.credential),
+        (agent.org_id, agent.agent_uuid, &AgentCredential::ApiKey { key_id: record.key_id })
     );
     assert_eq!((caller.agent_id.as_str(), &caller.settings), ("claims", &agent.settings));
     assert!(matches!(world.auth.identify(key.expose()).await, Ok(Principal::Agent(a)) if a == caller));

@@ -72,6 +72,7 @@ impl World {
             owner_email: None,
             status: AgentStatus::Active,
             settings: AgentSettings { pipeline: "starter".to_owned(), ..AgentSettings::default() },
+            spiffe_id: None,
             version: 1,
             created_at: now,
             updated_at: now,

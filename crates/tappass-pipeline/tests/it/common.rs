@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tappass_model::{
-    AgentCaller, AgentSettings, Classification, Clock, Exchange, Flags, Mode, SessionRef, SystemClock,
-    SystemIds,
+    AgentCaller, AgentCredential, AgentSettings, Classification, Clock, Exchange, Flags, Mode, SessionRef,
+    SystemClock, SystemIds,
 };
 use tappass_pipeline::{Blocked, Call, Halt, Known, Nobody, Pipeline, Services, StreamGuard, compile, plan};
 use tappass_provider::{Providers, Tagger, dialects::chat};
@@ -40,7 +40,7 @@ pub fn call(pipeline: &Arc<Pipeline>, mode: Mode, flags: &str, text: &str) -> Ca
             org_id: Uuid::nil(),
             agent_uuid: Uuid::nil(),
             agent_id: "a".into(),
-            key_id: Uuid::nil(),
+            credential: AgentCredential::ApiKey { key_id: Uuid::nil() },
             settings,
         }),
         end_user: None,

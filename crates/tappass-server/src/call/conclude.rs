@@ -128,8 +128,8 @@ fn call_event(open: &Open) -> Event {
 }
 
 fn details(open: &Open) -> Value {
-    let mut details =
-        json!({"request_id": open.call.exchange.request_id, "stream": open.call.exchange.request.stream});
+    let x = &open.call.exchange;
+    let mut details = json!({"request_id": x.request_id, "stream": x.request.stream, "authentication": x.caller.credential});
     for (key, value) in &open.about {
         details[key] = value.clone();
     }

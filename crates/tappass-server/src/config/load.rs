@@ -58,7 +58,7 @@ pub enum ConfigError {
 }
 
 /// The environment variables of the server's configuration, the field each sets, and how its text is read.
-const ENVIRONMENT: [(&str, &str, Kind); 9] = [
+const ENVIRONMENT: [(&str, &str, Kind); 11] = [
     ("TAPPASS_HOST", "host", Kind::Text),
     ("TAPPASS_PORT", "port", Kind::Number),
     ("TAPPASS_DATA_DIR", "data_dir", Kind::Text),
@@ -68,6 +68,8 @@ const ENVIRONMENT: [(&str, &str, Kind); 9] = [
     ("TAPPASS_TRUSTED_PROXIES", "trusted_proxies", Kind::List),
     ("TAPPASS_EGRESS_ALLOW", "egress_allow", Kind::List),
     ("TAPPASS_CORS_ORIGINS", "cors_origins", Kind::List),
+    ("SPIFFE_ENDPOINT_SOCKET", "spiffe.endpoint_socket", Kind::Text),
+    ("TAPPASS_MTLS_PORT", "spiffe.mtls_port", Kind::Number),
 ];
 
 #[derive(Clone, Copy)]
@@ -121,8 +123,16 @@ pub fn load(overrides: &Overrides, env: impl Fn(&str) -> Option<String>) -> Resu
 }
 
 impl Layers {
+    /// A field, or `table.field`. What stands there and is no table stays for the reader to refuse.
     fn set(&mut self, field: &str, value: Value, origin: String) {
-        self.values.insert(field.to_owned(), value);
+        let (table, name) = field.split_once('.').map_or((None, field), |(table, name)| (Some(table), name));
+        let values = match table {
+            None => Some(&mut self.values),
+            Some(table) => self.values.entry(table).or_insert_with(|| Table::new().into()).as_table_mut(),
+        };
+        if let Some(values) = values {
+            values.insert(name.to_owned(), value);
+        }
         self.origins.insert(field.to_owned(), origin);
     }
 
@@ -281,6 +291,34 @@ mod tests {
             with("", &[("DATABASE_URL", "postgres://u:hunter2@db/x")], Overrides::default()).expect("valid");
         assert_eq!(right.storage, Storage::Postgres);
         assert!(!format!("{right:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_environment_reaches_into_tables() {
+        let socket = ("SPIFFE_ENDPOINT_SOCKET", "unix:///run/spire/agent.sock");
+        let file = "[server.spiffe]\nmtls_port = 1\naudience = [\"here\"]";
+        let both = with(file, &[socket, ("TAPPASS_MTLS_PORT", "9643")], Overrides::default()).expect("valid");
+        assert_eq!((both.spiffe.mtls_port, both.spiffe.audience.len()), (Some(9643), 1));
+        assert_eq!(both.spiffe.endpoint_socket.as_deref(), Some(socket.1));
+        for (file, env, says) in [
+            (file, ("TAPPASS_PORT", "1"), "SPIFFE_ENDPOINT_SOCKET"),
+            ("", ("TAPPASS_MTLS_PORT", "x"), "environment variable TAPPASS_MTLS_PORT"),
+            ("[server]\nspiffe = 3", socket, "spiffe"),
+            ("[server.spiffe]\nbundle_file = \"b\"", socket, "trust_domain"),
+            (
+                "[[server.spiffe.federation]]\ntrust_domain = \"Has Spaces\"\norganisations = []",
+                socket,
+                "no trust domain",
+            ),
+            (
+                "[[server.spiffe.federation]]\ntrust_domain = \"b.example\"\norganisations = []",
+                socket,
+                "no organisation",
+            ),
+        ] {
+            let error = error(file, &[env]);
+            assert!(error.contains(says), "{file}: {error}");
+        }
     }
 
     #[test]

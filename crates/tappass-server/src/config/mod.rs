@@ -1,6 +1,7 @@
 //! What the operator sets. Every field has a default that suits a laptop; `load` says where values come from.
 
 mod load;
+mod spiffe;
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -8,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Overrides, default_file, load, syntax_message};
+pub use spiffe::{Federated, Spiffe};
 
 /// Where the data is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +70,8 @@ pub struct Config {
     /// Origins (`https://app.example.com`) whose pages' scripts may call the gateway with a bearer of their own. None: no
     /// other site's may.
     pub cors_origins: Vec<String>,
+    /// Agents known by the SVIDs of their workloads.
+    pub spiffe: Spiffe,
     /// Bounds on what one caller, or all of them, can take up.
     pub limits: Limits,
 }
@@ -106,6 +110,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             egress_allow: Vec::new(),
             cors_origins: Vec::new(),
+            spiffe: Spiffe::default(),
             limits: Limits::default(),
         }
     }
@@ -151,6 +156,13 @@ impl Config {
         self.host.is_loopback()
     }
 
+    /// Where people reach this gateway: as configured, else where it listens.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        let listening = || format!("http://{}", std::net::SocketAddr::from((self.host, self.port)));
+        self.base_url.clone().unwrap_or_else(listening)
+    }
+
     /// What does not fit together: the field at fault and a sentence.
     ///
     /// # Errors
@@ -182,6 +194,7 @@ impl Config {
         if self.storage.is_remote() && !["postgres://", "postgresql://"].iter().any(|p| url.starts_with(p)) {
             return Err(("database_url", "not a PostgreSQL address: it begins with postgres://".to_owned()));
         }
+        self.spiffe.validate()?;
         crate::egress::Rules::parse(&self.egress_allow).map_err(|message| ("egress_allow", message))?;
         if let Some(wrong) = self.cors_origins.iter().find(|text| !crate::origin::is_origin(text)) {
             let message =
@@ -207,6 +220,7 @@ impl fmt::Debug for Config {
             .field("storage", &self.storage)
             .field("database_url", &self.database_url.as_ref().map(|_| "set"))
             .field("base_url", &self.base_url)
+            .field("spiffe", &self.spiffe)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

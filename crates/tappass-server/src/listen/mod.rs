@@ -1,6 +1,7 @@
 //! From the port to requests: binding, the accept loop, connections and their end.
 
 mod holder;
+mod mtls;
 
 use std::{
     io,
@@ -13,8 +14,9 @@ use std::{
 use axum::body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tappass_identity::PeerSvid;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -73,6 +75,8 @@ pub async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, BindError> {
 pub struct Connections {
     gateway: Gateway,
     open: TaskTracker,
+    /// One for each connection, of all ports together.
+    places: Arc<Semaphore>,
     /// Cancelled to end what is open whatever its state.
     cut: CancellationToken,
 }
@@ -81,13 +85,14 @@ impl Connections {
     /// None yet.
     #[must_use]
     pub fn new(gateway: Gateway) -> Self {
-        Self { gateway, open: TaskTracker::new(), cut: CancellationToken::new() }
+        let connections = gateway.app().config.limits.connections;
+        let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+        Self { gateway, open: TaskTracker::new(), places, cut: CancellationToken::new() }
     }
 
-    /// Accepts until the server drains.
-    pub async fn accept(self, listener: TcpListener) {
+    /// Accepts until the server drains. On a port `with_tls` a client must show an X.509-SVID.
+    pub async fn accept(self, listener: TcpListener, with_tls: bool) {
         let limits = self.gateway.app().config.limits.clone();
-        let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         let draining = self.gateway.app().life.draining.clone();
         loop {
             let accepted = tokio::select! {
@@ -95,10 +100,19 @@ impl Connections {
                 () = draining.cancelled() => return,
             };
             match accepted {
-                Ok((socket, peer)) => match places.clone().try_acquire_owned() {
+                Ok((socket, peer)) => match self.places.clone().try_acquire_owned() {
                     Ok(place) => {
-                        self.open.spawn(Box::pin(self.clone().serve(socket, peer, limits.clone(), place)));
+                        // Without it, a stream's small pieces wait for each other's acknowledgement: 40 ms apiece.
+                        let _ = socket.set_nodelay(true);
+                        let (connections, limits) = (self.clone(), limits.clone());
+                        if with_tls {
+                            self.open.spawn(Box::pin(connections.secured(socket, peer, limits, place)));
+                        } else {
+                            self.open.spawn(Box::pin(connections.serve(socket, peer, None, limits, place)));
+                        }
                     }
+                    // On a TLS port these bytes would be no answer.
+                    Err(_) if with_tls => drop(socket),
                     Err(_) => {
                         self.open.spawn(turn_away(socket));
                     }
@@ -112,15 +126,23 @@ impl Connections {
         }
     }
 
-    async fn serve(self, socket: TcpStream, peer: SocketAddr, limits: Limits, _place: OwnedSemaphorePermit) {
-        // Without it, a stream's small pieces wait for each other's acknowledgement: 40 ms apiece.
-        let _ = socket.set_nodelay(true);
+    async fn serve(
+        self,
+        socket: impl AsyncRead + AsyncWrite + Unpin,
+        peer: SocketAddr,
+        svid: Option<PeerSvid>,
+        limits: Limits,
+        _place: OwnedSemaphorePermit,
+    ) {
         let gateway = self.gateway.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let gateway = gateway.clone();
+            let (gateway, svid) = (gateway.clone(), svid.clone());
             async move {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(Peer(peer));
+                if let Some(svid) = svid {
+                    request.extensions_mut().insert(svid);
+                }
                 Ok::<_, std::convert::Infallible>(Box::pin(gateway.call(request)).await)
             }
         });

@@ -66,7 +66,7 @@ async fn admit(guard: &Guard, mut request: Request) -> Result<Request, ApiError>
         Auth::Open => {}
         Auth::Public => app.anonymous.admit(client_address(&request, &app.config.trusted_proxies))?,
         Auth::Agent | Auth::Person(_) => {
-            let mut caller = app.identify(request.headers()).await?;
+            let mut caller = app.identify(request.extensions().get(), request.headers()).await?;
             if caller.is_none() && guard.auth != Auth::Agent {
                 caller = by_cookie(app, &mut request).await?;
             }

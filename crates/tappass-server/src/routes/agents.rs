@@ -86,6 +86,8 @@ pub struct AgentView {
     /// What its capability tokens may cover; absent: none is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<TokenScope>,
+    /// The id in its workload's SVIDs that was set for it; null: `spiffe://<trust domain>/agent/<org_id>/<agent_id>`.
+    spiffe_id: Option<String>,
     /// Counts its changes; the `ETag` is made of it.
     version: i64,
     created_at: String,
@@ -117,6 +119,8 @@ pub struct AgentChange {
     trace: Option<bool>,
     /// Whether its client knows the outcome `needs_approval`.
     approvals: Option<bool>,
+    /// The id in its workload's SVIDs: no other agent may have it. Empty: the one made of its names again.
+    spiffe_id: Option<String>,
 }
 
 /// A key, without what makes it one.
@@ -186,6 +190,7 @@ pub async fn register(
             approvals: new.approvals.unwrap_or_default(),
             ..AgentSettings::default()
         },
+        spiffe_id: None,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -243,7 +248,7 @@ pub async fn change(
 ) -> Result<impl IntoResponse, ApiError> {
     let before = find(&app, &scope, &agent).await?;
     check_match(&headers, before.version)?;
-    let after = apply(before.clone(), change)?;
+    let after = apply(&app, before.clone(), change)?;
     save(&app, &scope, before, after, EventType::ConfigChanged).await
 }
 
@@ -330,7 +335,7 @@ pub(super) async fn find(app: &App, scope: &Scope, id_or_uuid: &str) -> Result<A
     app.store.agents().find(scope.org_id, id_or_uuid).await?.ok_or_else(ApiError::not_found)
 }
 
-fn apply(mut agent: Agent, change: AgentChange) -> Result<Agent, ApiError> {
+fn apply(app: &App, mut agent: Agent, change: AgentChange) -> Result<Agent, ApiError> {
     if let Some(name) = change.name {
         agent.name = text("name", name, 200)?;
     }
@@ -342,6 +347,9 @@ fn apply(mut agent: Agent, change: AgentChange) -> Result<Agent, ApiError> {
     }
     if let Some(owner) = change.owner_email {
         agent.owner_email = Some(text("owner_email", owner, 320)?);
+    }
+    if let Some(id) = change.spiffe_id {
+        agent.spiffe_id = super::spiffe_ids::check(app, &agent, &id)?;
     }
     let settings = &mut agent.settings;
     settings.mode = change.mode.unwrap_or(settings.mode);
@@ -445,6 +453,7 @@ fn difference(before: &Agent, after: &Agent) -> Value {
             ("description", json!(agent.description)),
             ("framework", json!(agent.framework)),
             ("owner_email", json!(agent.owner_email)),
+            ("spiffe_id", json!(agent.spiffe_id)),
         ] {
             view[key] = value;
         }
@@ -482,6 +491,7 @@ impl From<Agent> for AgentView {
             trace: agent.settings.trace,
             approvals: agent.settings.approvals,
             scope: agent.settings.scope,
+            spiffe_id: agent.spiffe_id,
             version: agent.version,
             created_at: rfc3339(agent.created_at),
             updated_at: rfc3339(agent.updated_at),

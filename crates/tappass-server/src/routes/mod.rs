@@ -21,6 +21,7 @@ pub mod policies;
 pub mod providers;
 pub mod scopes;
 pub mod sessions;
+mod spiffe_ids;
 pub mod status;
 pub mod token_keys;
 pub mod tokens;

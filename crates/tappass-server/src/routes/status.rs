@@ -3,6 +3,8 @@
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::Serialize;
+use tappass_identity::svid::Trouble;
+use tappass_model::clock::rfc3339;
 use tappass_store::PageRequest;
 
 use crate::{caller::Caller, error::ApiError, scope::Scope, state::App};
@@ -77,9 +79,9 @@ pub async fn status(State(app): State<App>, caller: Caller, scope: Result<Scope,
     };
     checks.push(part("database", "look at the server's log, then at the database"));
     checks.push(part("audit", "free disk space or mend the database, then look at the server's log"));
-    for name in ["opa", "spire", "license"] {
-        checks.push(check(name, Off, "not in use"));
-    }
+    checks.push(check("opa", Off, "not in use"));
+    checks.push(spire(&app).await);
+    checks.push(check("license", Off, "not in use"));
     let state = checks.iter().map(|c| c.state).max().unwrap_or(Pass);
     Json(Status { state, version: env!("CARGO_PKG_VERSION"), checks })
 }
@@ -104,6 +106,47 @@ fn auth(caller: &Caller) -> Check {
         Caller::Admin => check("auth", Pass, "signed in with the admin key"),
         Caller::Person(person) => check("auth", Pass, format!("signed in as {}", person.email)),
         Caller::Agent(agent) => check("auth", Pass, format!("an agent's key: {}", agent.agent_id)),
+    }
+}
+
+async fn spire(app: &App) -> Check {
+    let Some(spire) = app.svids.state().await else { return check("spire", Off, "not in use") };
+    let accepts = spire.accepts.join(", ");
+    let held = match (&spire.id, spire.expires_at) {
+        (Some(id), Some(until)) => format!("we are {id} until {}", rfc3339(until)),
+        _ => "no SVID of our own".to_owned(),
+    };
+    match &spire.trouble {
+        None => check("spire", Pass, format!("{held}; accepts SVIDs of {accepts}")),
+        // What we have goes on until it expires.
+        Some(trouble) => {
+            let state = if spire.id.is_some() { Warn } else { Fail };
+            let row = check("spire", state, format!("{trouble}; {held}; agents with keys are served"));
+            row.hint(&mend(trouble, spire.accepts.first()))
+        }
+    }
+}
+
+/// The command that mends it.
+fn mend(trouble: &Trouble, trust_domain: Option<&String>) -> String {
+    let domain = trust_domain.map_or("TRUST_DOMAIN", String::as_str);
+    match trouble {
+        Trouble::Absent { endpoint, .. } => {
+            let path =
+                endpoint.strip_prefix("unix:").map(|path| format!("/{}", path.trim_start_matches('/')));
+            let path = path.unwrap_or_else(|| endpoint.clone());
+            format!(
+                "systemctl start spire-agent; its socket must be {path}, or set SPIFFE_ENDPOINT_SOCKET to where it is"
+            )
+        }
+        Trouble::NoEntry { .. } => {
+            let user = rustix::process::getuid().as_raw();
+            format!(
+                "spire-server entry create -spiffeID spiffe://{domain}/tappass -parentID spiffe://{domain}/AGENT \
+                 -selector unix:uid:{user}; spire-server agent list names the AGENT of this machine"
+            )
+        }
+        Trouble::Other(_) => "spire-agent healthcheck, then look at the server's log".to_owned(),
     }
 }
 

@@ -1,4 +1,7 @@
-//! The server with its port, from start to end.
+//! The server with its ports, from start to end.
+
+#[path = "spiffe/mod.rs"]
+mod spiffe;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 

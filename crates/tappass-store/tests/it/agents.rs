@@ -95,6 +95,34 @@ async fn a_change_that_someone_else_overtook_is_refused() {
 }
 
 #[tokio::test]
+async fn a_spiffe_id_belongs_to_one_agent_everywhere() {
+    on_each(async |store| {
+        let (ours, theirs) = two_orgs(&store).await;
+        let (mut one, mut other) = (agent(&ours, "claims"), agent(&theirs, "claims"));
+        let agents = store.agents();
+        for made in [&one, &other, &agent(&ours, "second without an id")] {
+            agents.create(made).await.expect("an agent");
+        }
+        let id = "spiffe://corp.example/claims";
+        assert_eq!(agents.by_spiffe_id(id).await.expect("an answer"), None);
+        one.spiffe_id = Some(id.to_owned());
+        let one = agents.update(&one, at(9)).await.expect("written").expect("it");
+        assert_eq!(agents.by_spiffe_id(id).await.expect("an answer"), Some(one.clone()));
+        assert_eq!(agents.by_spiffe_id("spiffe://corp.example/Claims").await.expect("an answer"), None);
+        other.spiffe_id = Some(id.to_owned());
+        let taken = agents.update(&other, at(9)).await;
+        assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
+        let mut third = agent(&ours, "third");
+        third.spiffe_id = Some(id.to_owned());
+        let taken = agents.create(&third).await;
+        assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
+        assert!(agents.delete(ours.org_id, one.agent_uuid).await.expect("an answer"));
+        assert!(agents.update(&other, at(10)).await.expect("written").is_some(), "free again");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_list_goes_through_all_once() {
     on_each(async |store| {
         let (ours, theirs) = two_orgs(&store).await;

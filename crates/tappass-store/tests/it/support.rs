@@ -55,6 +55,7 @@ pub fn agent(org: &Org, agent_id: &str) -> Agent {
         owner_email: Some("o@example.org".to_owned()),
         status: AgentStatus::Active,
         settings: AgentSettings { pipeline: "starter".to_owned(), ..AgentSettings::default() },
+        spiffe_id: None,
         version: 1,
         created_at: at(2),
         updated_at: at(2),
