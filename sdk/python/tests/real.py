@@ -14,7 +14,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,8 +75,8 @@ def program() -> Path:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Gateway]:
-    """A gateway on a free port, stopped at the end."""
+def running(folder: Path, more: Callable[[], dict[str, str]] = dict) -> Iterator[Gateway]:
+    """A gateway on a free port, stopped at the end; with more of the environment, asked for each try."""
     binary = program()
     with double.running() as provider:
         for attempt in range(3):  # a free port may be taken by another before the gateway has it
@@ -92,6 +92,7 @@ def running(folder: Path) -> Iterator[Gateway]:
                 "ANTHROPIC_API_KEY": "ant-of-the-provider",
                 "TAPPASS_ADMIN_API_KEY": ADMIN_KEY,
                 "TAPPASS_EGRESS_ALLOW": "127.0.0.1",
+                **more(),
             }
             command = [str(binary), "up", "--defaults", "--storage", "memory", "--port", str(port)]
             with log.open("wb") as out:
