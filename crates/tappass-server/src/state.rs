@@ -12,7 +12,9 @@ use std::{
 
 use anyhow::Context;
 use tappass_audit::{AuditConfig, AuditLog, Signer};
-use tappass_identity::{Accounts, Authenticator, Created, ServerSecrets, Svids, capability::TokenKeys};
+use tappass_identity::{
+    Accounts, Authenticator, Created, ServerSecrets, Svids, capability::TokenKeys, svid::Trouble,
+};
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
 use tappass_pipeline::{Known, Services, compile::DEFAULT_PRESET, compile_preset};
 use tappass_provider::{Providers, Tagger};
@@ -248,7 +250,14 @@ impl App {
         });
         let spire = match self.svids.glance().await {
             None => off(),
-            Some(spire) => state(spire.trouble.map_or(Ok(()), |trouble| Err(trouble.to_string()))),
+            // Where it should be and what the system says is for `tappass status`: this anybody may read.
+            Some(spire) => state(spire.trouble.map_or(Ok(()), |trouble| {
+                tracing::debug!(%trouble, "SPIRE");
+                Err(match trouble {
+                    Trouble::Absent { .. } => "does not answer".to_owned(),
+                    Trouble::NoEntry { .. } | Trouble::Other(_) => "gives no identity".to_owned(),
+                })
+            })),
         };
         BTreeMap::from([
             ("database", state(database)),

@@ -1,8 +1,14 @@
 //! Who a token belongs to.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tappass_identity::{ApiKey, AuthError, KeyTerms, Principal, SessionToken};
+use tappass_identity::{
+    ApiKey, AuthError, KeyTerms, Principal, SessionToken, SvidConfig, Svids,
+    svid::{SpiffeId, TrustDomain},
+};
 use tappass_model::{AgentCredential, Clock as _, Ids as _, Mode, SystemIds};
 use tappass_store::{AgentStatus, KeyKind};
 
@@ -106,6 +112,40 @@ async fn what_another_replica_changes_holds_soon() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(matches!(other.agent(key.expose()).await, Err(AuthError::Suspended)));
+}
+
+#[tokio::test]
+async fn a_workload_is_forgotten_as_a_key_is() {
+    let world = World::new().await;
+    let (mut agent, _, _) = world.agent().await;
+    let (org_id, uuid) = (agent.org_id, agent.agent_uuid);
+    let replica = || {
+        let trust_domain = Some(TrustDomain::new("corp.example").expect("valid"));
+        let config = SvidConfig { trust_domain, ..SvidConfig::default() };
+        let svids = Svids::open(config, world.clock.clone()).expect("opens");
+        world.replica().with_svids(Arc::new(svids))
+    };
+    let (here, there) = (replica(), replica());
+    let id = |path: &str| SpiffeId::new(format!("spiffe://corp.example{path}")).expect("valid");
+    let named = id(&format!("/agent/{org_id}/claims"));
+    let caller = here.workload(&named).await.expect("the agent");
+    assert_eq!(caller.credential, AgentCredential::X509Svid { spiffe_id: named.to_string() });
+    assert!(matches!(world.auth.workload(&named).await, Err(AuthError::Unknown)), "it accepts no SVIDs");
+    let foreign = SpiffeId::new(format!("spiffe://else.example/agent/{org_id}/claims")).expect("valid");
+    assert!(matches!(here.workload(&foreign).await, Err(AuthError::Unknown)));
+
+    agent.spiffe_id = Some(id("/claims").to_string());
+    here.update_agent(&agent).await.expect("written").expect("it");
+    assert!(matches!(here.workload(&named).await, Err(AuthError::Unknown)), "at once");
+    there.workload(&id("/claims")).await.expect("the agent");
+    assert!(here.set_status(org_id, uuid, AgentStatus::Suspended).await.expect("an answer"));
+    assert!(matches!(here.workload(&id("/claims")).await, Err(AuthError::Suspended)), "at once");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while there.workload(&id("/claims")).await.is_ok() {
+        assert!(Instant::now() < deadline, "never noticed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(matches!(there.workload(&id("/claims")).await, Err(AuthError::Suspended)), "soon");
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use rustls::{
     },
     pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
     server::ParsedCertificate,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use serde_json::{Value, json};
 use tappass_identity::Passwords;
@@ -245,7 +246,10 @@ impl Connection {
             Some(svid) => {
                 let chain = vec![CertificateDer::from(svid.certificate.clone())];
                 let key = PrivatePkcs8KeyDer::from(svid.key.clone());
-                builder.with_client_auth_cert(chain, key.into()).expect("a key")
+                let key = provider.key_provider.load_private_key(key.into()).expect("a key");
+                // Shown as it is, also with a key that is not the certificate's.
+                let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+                builder.with_client_cert_resolver(Arc::new(shown))
             }
         };
         let socket = TcpStream::connect(at).await.map_err(|e| e.to_string())?;
