@@ -15,7 +15,7 @@ use crate::{prompt, stream, upstream};
 /// How often memory is looked at.
 const SAMPLE_EVERY: Duration = Duration::from_millis(50);
 /// How long memory may take to come back.
-const COMES_BACK_WITHIN: Duration = Duration::from_secs(10);
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(20);
 /// What all of them may take.
 const WITHIN: Duration = Duration::from_secs(120);
 

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// The C library's keeps what many streams at once needed; this one gives it back (docs/decisions/0001-dependencies.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // Before anything that could speak TLS. An error means that it was done before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

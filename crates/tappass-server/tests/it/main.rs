@@ -12,6 +12,7 @@ mod coverage_routes;
 mod debug;
 mod embeddings;
 mod explain;
+mod faults;
 mod gov;
 mod govern;
 mod life;

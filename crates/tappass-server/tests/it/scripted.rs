@@ -20,7 +20,7 @@ pub struct Scripted {
 
 impl Scripted {
     /// With more of the environment beside the provider's address and key. In it `{base}` and `{origin}` stand for where
-    /// the provider is, with and without `/v1`.
+    /// the provider is, with and without `/v1`, `{authority}` for its host and port.
     pub async fn new(more: &[(&'static str, &'static str)]) -> Self {
         Self::of(setup(config()), more).await
     }
@@ -28,17 +28,20 @@ impl Scripted {
     /// Over another database or clock.
     pub async fn of(plain: Setup, more: &[(&'static str, &'static str)]) -> Self {
         let provider = ScriptedProvider::start().await;
-        let base = provider.base_url();
+        let (base, authority) = (provider.base_url(), provider.address().to_string());
         let (secrets, more) = (plain.env.clone(), more.to_vec());
-        let env = move |name: &str| match name {
-            "OPENAI_API_KEY" => Some("sk-scripted".to_owned()),
-            "OPENAI_BASE_URL" | "ANTHROPIC_BASE_URL" => Some(base.clone()),
-            "ANTHROPIC_API_KEY" => Some("ant-scripted".to_owned()),
-            other => more
-                .iter()
-                .find(|(n, _)| *n == other)
-                .map(|(_, v)| v.replace("{base}", &base).replace("{origin}", base.trim_end_matches("/v1")))
-                .or_else(|| secrets(other)),
+        let env = move |name: &str| {
+            let given = more.iter().find(|(n, _)| *n == name).map(|(_, v)| {
+                v.replace("{base}", &base)
+                    .replace("{origin}", base.trim_end_matches("/v1"))
+                    .replace("{authority}", &authority)
+            });
+            given.or_else(|| match name {
+                "OPENAI_API_KEY" => Some("sk-scripted".to_owned()),
+                "OPENAI_BASE_URL" | "ANTHROPIC_BASE_URL" => Some(base.clone()),
+                "ANTHROPIC_API_KEY" => Some("ant-scripted".to_owned()),
+                other => secrets(other),
+            })
         };
         let app = Box::pin(App::open(Setup { env: Arc::new(env), ..plain })).await.expect("opens").0;
         let gateway = Gateway::new(app);
