@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, detect, down, gov, hooks, keys, login, logs, mcp, run,
+    agents, approvals, audit, chat, completions, detect, down, gov, hooks, init, keys, login, logs, mcp, run,
     status, up,
 };
 
@@ -26,6 +26,8 @@ pub enum Command {
     Up(up::Up),
     /// Stop the server, data kept
     Down(down::Down),
+    /// Sign in, make the first agent, and write its .env
+    Init(init::Init),
     /// Agents, their state and their keys
     #[command(subcommand)]
     Agents(agents::Agents),
@@ -69,7 +71,7 @@ pub enum Command {
 
 /// Who uses which commands: the headings of the help. A test keeps it complete.
 pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run the gateway", &["up", "down", "agents", "keys"]),
+    ("Run the gateway", &["up", "down", "init", "agents", "keys"]),
     ("Govern", &["gov", "approvals", "mcp"]),
     ("Audit", &["audit"]),
     ("Build", &["chat", "run", "hooks", "detect", "completions"]),

@@ -293,6 +293,11 @@ impl Client {
 
     /// An answer that is an error.
     pub(crate) fn refused(&self, status: StatusCode, body: Option<&Value>) -> CliError {
+        let code = body.and_then(|b| b.get("code")).and_then(Value::as_str).map(str::to_owned);
+        CliError { code, ..self.told(status, body) }
+    }
+
+    fn told(&self, status: StatusCode, body: Option<&Value>) -> CliError {
         let Some(sentence) = body.and_then(sentence) else { return self.stranger() };
         let id = body.and_then(|b| b.get("request_id")).and_then(Value::as_str);
         let what = match id.filter(|_| status.is_server_error()) {

@@ -40,12 +40,14 @@ pub struct CliError {
     pub what: String,
     /// What to do about it.
     pub mend: Option<String>,
+    /// The server's code, where it was the server that said no.
+    pub code: Option<String>,
 }
 
 impl CliError {
     /// With this exit code.
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), mend: None }
+        Self { exit, what: what.into(), mend: None, code: None }
     }
 
     /// It failed.

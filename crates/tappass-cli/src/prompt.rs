@@ -52,6 +52,14 @@ pub fn line(question: &str, flag: &str) -> anyhow::Result<String> {
     Text::new(&format!("{question}:")).prompt().map_err(given_up)
 }
 
+/// A line that may be seen, with what it is if only Enter is pressed. Only where somebody sits there.
+///
+/// # Errors
+/// The prompt was left.
+pub fn line_or(question: &str, default: &str) -> anyhow::Result<String> {
+    Text::new(&format!("{question}:")).with_default(default).prompt().map_err(given_up)
+}
+
 /// A secret: asked without showing it, or the first line of stdin.
 ///
 /// # Errors

@@ -284,7 +284,7 @@ impl Keys {
 }
 
 /// An id from a name: lower case, everything else a dash.
-fn slug(name: &str) -> String {
+pub(super) fn slug(name: &str) -> String {
     let dashed: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' })

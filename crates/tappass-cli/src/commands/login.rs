@@ -35,10 +35,8 @@ impl Signup {
     pub(crate) async fn run(self, target: &Target, out: &mut Out) -> anyhow::Result<Exit> {
         let client = nobody(target)?;
         let email = email(self.email)?;
-        let org = self.org.unwrap_or_else(|| email.rsplit('@').next().unwrap_or(&email).to_owned());
         let password = prompt::secret("Password", true)?;
-        let body = json!({"email": email, "password": password, "org_name": org});
-        let answer = client.post(&["auth", "signup"], &body).await?;
+        let answer = sign_up(&client, &email, &password, self.org.as_deref()).await?;
         keep(&client, &answer, out)
     }
 }
@@ -48,8 +46,32 @@ impl Login {
         let client = nobody(target)?;
         let email = email(self.email)?;
         let password = prompt::secret("Password", false)?;
-        let answer = client.post(&["auth", "login"], &json!({"email": email, "password": password})).await?;
+        let answer = sign_in(&client, &email, &password).await?;
         keep(&client, &answer, out)
+    }
+}
+
+/// Makes an account with an organisation: the session.
+pub(super) async fn sign_up(
+    client: &Client,
+    email: &str,
+    password: &str,
+    org: Option<&str>,
+) -> Result<Value, CliError> {
+    let org = org.unwrap_or_else(|| email.rsplit('@').next().unwrap_or(email));
+    let body = json!({"email": email, "password": password, "org_name": org});
+    client.post(&["auth", "signup"], &body).await
+}
+
+/// Signs in: the session. Where the account has a second factor, its code is asked.
+pub(super) async fn sign_in(client: &Client, email: &str, password: &str) -> anyhow::Result<Value> {
+    let mut body = json!({"email": email, "password": password});
+    match client.post(&["auth", "login"], &body).await {
+        Err(e) if e.code.as_deref() == Some("second_factor_needed") => {
+            body["code"] = Value::String(prompt::line("Code of your second factor", "it on a terminal")?);
+            Ok(client.post(&["auth", "login"], &body).await?)
+        }
+        other => Ok(other?),
     }
 }
 
@@ -90,7 +112,7 @@ fn email(given: Option<String>) -> anyhow::Result<String> {
     given.map_or_else(|| prompt::line("E-mail", "--email ADDRESS"), Ok)
 }
 
-fn keep(client: &Client, answer: &Value, out: &mut Out) -> anyhow::Result<Exit> {
+pub(super) fn keep(client: &Client, answer: &Value, out: &mut Out) -> anyhow::Result<Exit> {
     let text = |path: &str| answer.pointer(path).and_then(Value::as_str);
     let token = text("/session/token").ok_or_else(|| CliError::failed("the server gave no session"))?;
     let file = settings::file(&settings::env);

@@ -9,6 +9,7 @@ pub mod detect;
 pub mod down;
 pub mod gov;
 pub mod hooks;
+pub mod init;
 pub mod keys;
 pub mod login;
 pub mod logs;
@@ -42,6 +43,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Detect(detect) => detect.run(out),
         Command::Run(run) => run.run(server),
         Command::Hooks(hooks) => Box::pin(hooks.run(server, out)).await,
+        Command::Init(init) => Box::pin(init.run(server, out)).await,
         Command::Signup(signup) => Box::pin(signup.run(server, out)).await,
         Command::Login(login) => Box::pin(login.run(server, out)).await,
         Command::Logout => Box::pin(login::logout(server, out)).await,

@@ -8,6 +8,7 @@ mod drain;
 mod gateway;
 mod gov;
 mod hooks;
+mod init;
 mod journey;
 mod kill;
 mod lifecycle;
