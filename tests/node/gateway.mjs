@@ -15,8 +15,8 @@ const DEADLINE = 60_000;
 export const SECRET = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8";
 export const PIXEL = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7";
 
-/** Starts one; `stop()` ends it. */
-export async function start() {
+/** Starts one, with these variables beside its own; `stop()` ends it. */
+export async function start(variables = {}) {
   execFileSync("cargo", ["build", "--locked", "--quiet", "-p", "tappass"], { cwd: ROOT, stdio: "inherit" });
   const program = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug/tappass");
   const home = await mkdtemp(join(tmpdir(), "tappass-node-"));
@@ -28,6 +28,7 @@ export async function start() {
     OPENAI_API_KEY: "sk-of-the-provider",
     ANTHROPIC_BASE_URL: provider.url,
     ANTHROPIC_API_KEY: "ant-of-the-provider",
+    ...variables,
   };
   const up = ["up", "--background", "--defaults", "--storage", "memory", "--port", "0"];
   const options = { cwd: home, env: environment, encoding: "utf8", timeout: DEADLINE, stdio: ["ignore", "pipe", "ignore"] };
@@ -39,6 +40,8 @@ export async function start() {
   return {
     url,
     provider,
+    /** Asks as the account that was made at the start. */
+    ask: (method, path, body) => asked(url, token, method, path, body),
     /** A new agent, with its key. */
     register: (mode = "observe") =>
       asked(url, token, "POST", "/agents/register", { agent_id: `agent-${agents++}`, mode }),

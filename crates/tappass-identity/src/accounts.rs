@@ -79,6 +79,18 @@ pub enum AccountError {
     /// The account belongs to no organisation any more.
     #[error("the account belongs to no organisation; ask an administrator for an invitation")]
     NoOrg,
+    /// An issuer vouched for somebody whom it does not speak for.
+    #[error(
+        "nobody here is known by that sign-in, and its word does not count for that address: the address must be \
+         verified, and of a domain that the issuer speaks for"
+    )]
+    NotVouched,
+    /// An issuer vouched for somebody who has no account, and nothing makes one.
+    #[error("there is no account for that address; ask an administrator for an invitation")]
+    NoAccount,
+    /// What an issuer gave was used before.
+    #[error("that sign-in has been used; begin again")]
+    Used,
     /// What is sealed cannot be opened.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -109,7 +121,7 @@ pub struct SignedIn {
 pub struct Accounts {
     pub(crate) store: Store,
     pub(crate) passwords: Passwords,
-    shared: Arc<dyn SharedState>,
+    pub(crate) shared: Arc<dyn SharedState>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     /// Of sessions and of links.
@@ -452,6 +464,11 @@ impl Accounts {
             return Err(AccountError::NoOrg);
         }
         Ok(SignedIn { user, org, role, session, token })
+    }
+
+    /// The keyed hash of something that must not be kept as it is.
+    pub(crate) fn hash_of(&self, text: &str) -> String {
+        self.sessions.hash(text)
     }
 }
 

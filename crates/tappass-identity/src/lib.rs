@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod authenticate;
 pub mod capability;
 pub mod factors;
+pub mod federated;
 pub mod invitations;
 pub mod jws;
 pub mod keys;

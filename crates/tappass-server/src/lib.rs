@@ -27,6 +27,7 @@ pub mod router;
 pub mod routes;
 pub mod scope;
 pub mod serve;
+pub mod sso;
 pub mod state;
 
 pub use caller::{Agent, Caller};

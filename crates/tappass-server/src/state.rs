@@ -32,6 +32,7 @@ use crate::{
     middleware::{AnonymousLimit, Replays},
     pipelines::Pipelines,
     policies::Policies,
+    sso::Sso,
 };
 
 /// The running gateway's parts.
@@ -72,6 +73,8 @@ pub struct Parts {
     pub people: Arc<People>,
     /// The way to MCP servers.
     pub mcp: Mcp,
+    /// Who else may vouch for people.
+    pub sso: Sso,
     /// What the steps of a call may use.
     pub services: Arc<Services>,
     /// What replicas share.
@@ -173,6 +176,8 @@ impl App {
         let people = Arc::new(People::new(store.clone(), sealer, clock.clone(), ids.clone()));
         let sealer = secrets.mcp_sealer().context("the vault key is not taken")?;
         let rules = Rules::parse(&config.egress_allow).map_err(anyhow::Error::msg)?;
+        let sign_in = secrets.sign_in_sealer().context("the vault key is not taken")?;
+        let sso = Sso::new(&config.sso, &rules, sign_in, &clock);
         let mcp = Mcp::new(store.clone(), sealer, Egress::new(rules));
         let services = Arc::new(Services {
             state: shared.clone(),
@@ -208,6 +213,7 @@ impl App {
             allowlists,
             people,
             mcp,
+            sso,
             services,
             shared,
             metrics: Metrics::new(),

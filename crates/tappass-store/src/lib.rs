@@ -10,6 +10,7 @@ pub mod audit;
 pub mod db;
 pub mod debug;
 pub mod error;
+pub mod identities;
 pub mod invitations;
 pub mod keys;
 pub mod mcp;
@@ -35,6 +36,7 @@ pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
 pub use db::{Db, StoreConfig, Tx};
 pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;
+pub use identities::{Identities, LinkedIdentity};
 pub use invitations::{Invitation, Invitations, Joined};
 pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
 pub use mcp::{McpDefinition, McpServer, McpServers, McpSettings, McpTool};
@@ -85,6 +87,12 @@ impl Store {
     #[must_use]
     pub fn users(&self) -> Users<'_> {
         Users(&self.db)
+    }
+
+    /// Whom other issuers mean.
+    #[must_use]
+    pub fn identities(&self) -> Identities<'_> {
+        Identities(&self.db)
     }
 
     /// Agents.

@@ -132,6 +132,26 @@ impl Users<'_> {
         Ok(true)
     }
 
+    /// Adds somebody who has an account to an organisation; `false` when they belong to it already, or there is no such
+    /// person or organisation.
+    pub async fn join(
+        &self,
+        org_id: Uuid,
+        user_id: Uuid,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.0.write().await?;
+        let added = insert_membership(&mut tx, org_id, user_id, role, now).await;
+        match added.map_err(|e| e.conflict(|| "a member".to_owned())) {
+            Err(StoreError::Conflict(_)) => return Ok(false),
+            Err(e) if e.is_missing_parent() => return Ok(false),
+            other => other?,
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// Notes that an address is its person's. If nobody had shown that before, the account may be somebody else's who
     /// merely named the address: then its password, second factor, sessions and personal tokens end.
     pub async fn verify_email(&self, user_id: Uuid, now: Timestamp) -> Result<(), StoreError> {

@@ -35,6 +35,30 @@ pub struct Identity {
     pub hosted_domain: Option<String>,
 }
 
+impl Identity {
+    /// Takes over what the issuer tells of the same person at its UserInfo endpoint (Core §5.3).
+    ///
+    /// # Errors
+    /// [`IdTokenError::Claim`] when it tells of somebody else.
+    pub fn told(&mut self, claims: &Value) -> Result<(), IdTokenError> {
+        if claims.get("sub").and_then(Value::as_str) != Some(&self.subject) {
+            return Err(IdTokenError::Claim("sub"));
+        }
+        claims.get("email").and_then(Value::as_str).unwrap_or_default().clone_into(&mut self.email);
+        self.email_verified = is_true(claims.get("email_verified"));
+        Ok(())
+    }
+}
+
+/// Some issuers write the truth as a text.
+fn is_true(claim: Option<&Value>) -> bool {
+    match claim {
+        Some(Value::Bool(value)) => *value,
+        Some(Value::String(value)) => value == "true",
+        _ => false,
+    }
+}
+
 /// What a token must fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
@@ -158,18 +182,12 @@ fn claims(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<Identi
     }
     let subject = text("sub").filter(|sub| (1..=MAX_SUBJECT).contains(&sub.chars().count()));
     let Some(subject) = subject else { return wrong("sub") };
-    // Some issuers write the truth as a text.
-    let email_verified = match claims.get("email_verified") {
-        Some(Value::Bool(verified)) => *verified,
-        Some(Value::String(verified)) => verified == "true",
-        _ => false,
-    };
     let issuer_name = if issuer.provider == Provider::Google { GOOGLE } else { &issuer.issuer };
     Ok(Identity {
         issuer: issuer_name.to_owned(),
         subject: subject.to_owned(),
         email: text("email").unwrap_or_default().to_owned(),
-        email_verified,
+        email_verified: is_true(claims.get("email_verified")),
         hosted_domain: text("hd").map(str::to_owned),
     })
 }

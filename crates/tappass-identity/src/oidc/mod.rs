@@ -5,7 +5,7 @@ mod flow;
 mod id_token;
 mod keys;
 
-pub use flow::{Flow, FlowError, Purpose};
+pub use flow::{FLOW_LIFE, Flow, FlowError, Purpose};
 pub use id_token::{Expected, IdTokenError, Identity, verify};
 pub use keys::Keys;
 
@@ -84,7 +84,8 @@ impl Issuer {
     /// The domain that this issuer speaks for when it vouches for someone; `None` where it speaks for none.
     ///
     /// Google speaks for a Workspace's domain (`hd`) and for its own mail. Any other address it has verified once,
-    /// and may since have changed hands. Another issuer speaks for the domain of an address that it has verified.
+    /// and may since have changed hands. Another issuer speaks for the domains that the operator says it does: else
+    /// whoever runs it could name anybody.
     #[must_use]
     pub fn domain(&self, identity: &Identity) -> Option<String> {
         let of_mail = identity.email.rsplit_once('@').map(|(_, domain)| domain.to_lowercase());
@@ -94,7 +95,7 @@ impl Issuer {
                 Some(hd) => Some(hd.to_lowercase()).filter(|_| identity.email_verified),
                 None => of_mail.filter(|domain| domain == "gmail.com"),
             },
-            Provider::Oidc => of_mail,
+            Provider::Oidc => of_mail.filter(|domain| self.domains.contains(domain)),
         }
     }
 
@@ -141,6 +142,9 @@ mod tests {
         assert!(
             google.admits(Some("example.com")) && !google.admits(Some("gmail.com")) && !google.admits(None)
         );
+        assert_eq!(other.domain(&identity("ada@other.example", true, None)), None);
         assert!(Issuer { domains: Vec::new(), ..google }.admits(None));
+        let anyone = Issuer { domains: Vec::new(), ..other };
+        assert_eq!(anyone.domain(&identity("ada@example.com", true, None)), None);
     }
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod authenticate;
 mod factors;
+mod federated;
 mod id_tokens;
 mod links;
 mod personal;

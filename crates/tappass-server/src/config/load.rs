@@ -58,7 +58,7 @@ pub enum ConfigError {
 }
 
 /// The environment variables of the server's configuration, the field each sets, and how its text is read.
-const ENVIRONMENT: [(&str, &str, Kind); 11] = [
+const ENVIRONMENT: [(&str, &str, Kind); 20] = [
     ("TAPPASS_HOST", "host", Kind::Text),
     ("TAPPASS_PORT", "port", Kind::Number),
     ("TAPPASS_DATA_DIR", "data_dir", Kind::Text),
@@ -70,6 +70,15 @@ const ENVIRONMENT: [(&str, &str, Kind); 11] = [
     ("TAPPASS_CORS_ORIGINS", "cors_origins", Kind::List),
     ("SPIFFE_ENDPOINT_SOCKET", "spiffe.endpoint_socket", Kind::Text),
     ("TAPPASS_MTLS_PORT", "spiffe.mtls_port", Kind::Number),
+    ("GOOGLE_CLIENT_ID", "sso.google.client_id", Kind::Text),
+    ("GOOGLE_CLIENT_SECRET", "sso.google.client_secret", Kind::Text),
+    ("TAPPASS_GOOGLE_DOMAINS", "sso.google.domains", Kind::List),
+    ("TAPPASS_OIDC_ISSUER", "sso.oidc.issuer", Kind::Text),
+    ("TAPPASS_OIDC_CLIENT_ID", "sso.oidc.client_id", Kind::Text),
+    ("TAPPASS_OIDC_CLIENT_SECRET", "sso.oidc.client_secret", Kind::Text),
+    ("TAPPASS_OIDC_DOMAINS", "sso.oidc.domains", Kind::List),
+    ("TAPPASS_OIDC_NAME", "sso.oidc.name", Kind::Text),
+    ("TAPPASS_SSO_JOIN", "sso.join", Kind::Pairs),
 ];
 
 #[derive(Clone, Copy)]
@@ -77,6 +86,8 @@ enum Kind {
     Text,
     Number,
     List,
+    /// `a=b,c=d`
+    Pairs,
 }
 
 /// The layers laid over each other so far.
@@ -125,14 +136,17 @@ pub fn load(overrides: &Overrides, env: impl Fn(&str) -> Option<String>) -> Resu
 impl Layers {
     /// A field, or `table.field`. What stands there and is no table stays for the reader to refuse.
     fn set(&mut self, field: &str, value: Value, origin: String) {
-        let (table, name) = field.split_once('.').map_or((None, field), |(table, name)| (Some(table), name));
-        let values = match table {
-            None => Some(&mut self.values),
-            Some(table) => self.values.entry(table).or_insert_with(|| Table::new().into()).as_table_mut(),
-        };
-        if let Some(values) = values {
-            values.insert(name.to_owned(), value);
+        let (tables, name) = field.rsplit_once('.').unwrap_or_default();
+        let name = if name.is_empty() { field } else { name };
+        let mut at = &mut self.values;
+        for table in tables.split('.').filter(|table| !table.is_empty()) {
+            // What stands there instead of a table is wrong anyway, and is refused where it came from.
+            let Value::Table(inner) = at.entry(table).or_insert_with(|| Value::Table(Table::new())) else {
+                return;
+            };
+            at = inner;
         }
+        at.insert(name.to_owned(), value);
         self.origins.insert(field.to_owned(), origin);
     }
 
@@ -223,6 +237,13 @@ impl Kind {
         match self {
             Self::Text => as_text(),
             Self::Number => text.parse().map_or_else(|_| as_text(), Value::Integer),
+            Self::Pairs => {
+                let pair = |pair: &str| {
+                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                    (key.trim().to_owned(), Value::String(value.trim().to_owned()))
+                };
+                Value::Table(text.split(',').filter(|p| !p.trim().is_empty()).map(pair).collect())
+            }
             Self::List => Value::Array(text.split(',').map(|t| Value::String(t.trim().to_owned())).collect()),
         }
     }
@@ -318,6 +339,38 @@ mod tests {
         ] {
             let error = error(file, &[env]);
             assert!(error.contains(says), "{file}: {error}");
+        }
+    }
+
+    #[test]
+    fn issuers_come_from_all_layers_and_must_be_whole() {
+        let org = "018f3a1e-0000-7000-8000-000000000001";
+        let join = format!("Example.com={org}");
+        let env = [
+            ("GOOGLE_CLIENT_ID", "g"),
+            ("GOOGLE_CLIENT_SECRET", "hunter2"),
+            ("TAPPASS_OIDC_CLIENT_SECRET", "hunter3"),
+            ("TAPPASS_OIDC_DOMAINS", "example.com, Example.org"),
+            ("TAPPASS_SSO_JOIN", &join),
+        ];
+        let file = "[server.sso.oidc]\nissuer = \"https://login.example.com\"\nclient_id = \"c\"";
+        let config = with(file, &env, Overrides::default()).expect("valid");
+        let oidc = config.sso.oidc.clone().expect("configured");
+        assert_eq!((oidc.client_id.as_str(), oidc.client_secret.as_deref()), ("c", Some("hunter3")));
+        assert_eq!(config.sso.joins("example.com").map(|org| org.to_string()).as_deref(), Some(org));
+        assert!(!format!("{config:?} {:?}", config.sso).contains("hunter"));
+        assert!(!toml::to_string(&config).expect("writes").contains("hunter"));
+        for (env, file, named) in [
+            (vec![("GOOGLE_CLIENT_ID", "g")], "", "GOOGLE_CLIENT_SECRET"),
+            (vec![("GOOGLE_CLIENT_SECRET", "s")], "", "GOOGLE_CLIENT_ID"),
+            (vec![("TAPPASS_OIDC_CLIENT_ID", "c")], "", "TAPPASS_OIDC_ISSUER"),
+            (vec![("TAPPASS_OIDC_ISSUER", "https://x.example")], "", "TAPPASS_OIDC_CLIENT_ID"),
+            (vec![("TAPPASS_SSO_JOIN", "example.com=ours")], "", "environment variable TAPPASS_SSO_JOIN"),
+            (vec![("TAPPASS_SSO_JOIN", &format!("*={org}"))], "", "sso.join"),
+            (vec![("TAPPASS_OIDC_DOMAINS", "ada@example.com")], file, "sso.oidc.domains"),
+        ] {
+            let told = error(file, &env);
+            assert!(told.contains(named), "{named}: {told}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod load;
 mod spiffe;
+pub mod sso;
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -72,6 +73,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Agents known by the SVIDs of their workloads.
     pub spiffe: Spiffe,
+    /// Signing in at other issuers.
+    pub sso: sso::SsoConfig,
     /// Bounds on what one caller, or all of them, can take up.
     pub limits: Limits,
 }
@@ -111,6 +114,7 @@ impl Default for Config {
             egress_allow: Vec::new(),
             cors_origins: Vec::new(),
             spiffe: Spiffe::default(),
+            sso: sso::SsoConfig::default(),
             limits: Limits::default(),
         }
     }
@@ -196,6 +200,7 @@ impl Config {
         }
         self.spiffe.validate()?;
         crate::egress::Rules::parse(&self.egress_allow).map_err(|message| ("egress_allow", message))?;
+        self.sso.validate()?;
         if let Some(wrong) = self.cors_origins.iter().find(|text| !crate::origin::is_origin(text)) {
             let message =
                 format!("{wrong:?} is no origin: write it as https://app.example.com, without a path");

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
 use super::tables::{
-    agents, approvals, audit, auth, docs, govern, health, mcp, models, pipelines, sessions, tokens,
+    agents, approvals, audit, auth, docs, govern, health, mcp, models, pipelines, sessions, sso, tokens,
 };
 use crate::{error::ErrorShape, state::App};
 
@@ -131,6 +131,7 @@ pub fn routes() -> Vec<Route> {
         govern::routes(),
         sessions::routes(),
         auth::routes(),
+        sso::routes(),
         agents::routes(),
         tokens::routes(),
         pipelines::routes(),

@@ -272,6 +272,9 @@ impl From<AccountError> for ApiError {
                     format!("{MAX_FAILURES} failed logins; try again in {} minutes.", wait.div_ceil(60)),
                 )
             }
+            AccountError::NotVouched => Self::new(StatusCode::FORBIDDEN, "not_vouched", format!("{e}.")),
+            AccountError::NoAccount => Self::new(StatusCode::FORBIDDEN, "no_account", format!("{e}.")),
+            AccountError::Used => Self::bad_request("sign_in_used", format!("{e}.")),
             AccountError::NoOrg => Self::new(StatusCode::FORBIDDEN, "no_organisation", format!("{e}.")),
             AccountError::CodeNeeded => {
                 Self::new(StatusCode::UNAUTHORIZED, "second_factor_needed", format!("{e}."))

@@ -22,6 +22,7 @@ pub mod providers;
 pub mod scopes;
 pub mod sessions;
 mod spiffe_ids;
+pub mod sso;
 pub mod status;
 pub mod token_keys;
 pub mod tokens;

@@ -32,6 +32,7 @@ mod scripted;
 mod sessions;
 mod smuggling;
 mod spending;
+mod sso;
 mod table;
 mod walk;
 mod world;

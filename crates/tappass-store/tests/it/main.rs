@@ -5,6 +5,7 @@ mod agents;
 mod approvals;
 mod connect;
 mod debug;
+mod identities;
 mod mcp;
 mod people;
 mod pipelines;

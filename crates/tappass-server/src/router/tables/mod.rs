@@ -11,4 +11,5 @@ pub mod mcp;
 pub mod models;
 pub mod pipelines;
 pub mod sessions;
+pub mod sso;
 pub mod tokens;
