@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tappass_model::Clock;
 use tappass_server::{App, Config, Gateway, config::sso, router::openapi};
 use tappass_testkit::ManualClock;
+use tokio_util::task::TaskTracker;
 
 use crate::client::{Answer, ask, config, setup};
 
@@ -54,7 +55,7 @@ impl Issuer {
             .route("/.well-known/openid-configuration", get(Self::discovery))
             .route("/jwks", get(Self::jwks))
             .with_state(Arc::clone(&it));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
         it
     }
 
