@@ -4,6 +4,8 @@
 //! sessions, end users, tools, models): the audit log is there to tell them. What comes back to the very caller
 //! whose word was refused (an unknown flag, a malformed line) may name the word; nothing that is kept may.
 
+mod people;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -381,6 +383,7 @@ async fn no_word_of_any_input_is_kept_or_told() {
     let base = provider.base_url();
     let mut long =
         |place| canaries.plant_as(place, &format!("zq{:016x}{:016x}{:016x}", random(), random(), random()));
+    let (client_secret, google_secret) = (long("an issuer's client secret"), long("Google's client secret"));
     let (admin_key, session_secret) = (long("the admin key"), long("the sessions' secret"));
     let mut gateway = Gateway::signed_up(
         &[],
@@ -391,6 +394,12 @@ async fn no_word_of_any_input_is_kept_or_told() {
             ("TAPPASS_ADMIN_API_KEY", &admin_key),
             ("TAPPASS_JWT_SECRET", &session_secret),
             ("TAPPASS_LOG", "trace"),
+            ("TAPPASS_OIDC_ISSUER", "http://127.0.0.1:1"),
+            ("TAPPASS_OIDC_CLIENT_ID", "gateway"),
+            ("TAPPASS_OIDC_CLIENT_SECRET", &client_secret),
+            ("GOOGLE_CLIENT_ID", "gateway"),
+            ("GOOGLE_CLIENT_SECRET", &google_secret),
+            ("TAPPASS_EGRESS_ALLOW", "127.0.0.1"),
         ],
     )
     .await;
@@ -403,7 +412,9 @@ async fn no_word_of_any_input_is_kept_or_told() {
         other_dialects(&gateway, &provider, &mut canaries, &key).await;
         hooks(&gateway, &mut canaries, &key).await;
         refused(&gateway, &mut canaries, &key).await;
+        people::mcp(&gateway, &mut canaries, &key, &format!("away-{mode}")).await;
     }
+    people::sign_ins(&gateway, &mut canaries).await;
     questions(&gateway, &mut canaries).await;
     accounts(&gateway, &mut canaries).await;
     // The words did arrive where they belong.
