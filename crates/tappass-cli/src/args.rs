@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, detect, down, gov, hooks, init, keys, login, logs, mcp, run,
-    status, up,
+    agents, approvals, audit, chat, completions, detect, down, gov, hooks, init, keys, login, logs, mcp,
+    people, run, status, tokens, up,
 };
 
 /// The gateway that every call of a company's AI agents passes through.
@@ -31,6 +31,9 @@ pub enum Command {
     /// Agents, their state and their keys
     #[command(subcommand)]
     Agents(agents::Agents),
+    /// The organisation's people, their roles and invitations
+    #[command(subcommand)]
+    People(people::People),
     /// What is governed, and how
     #[command(subcommand)]
     Gov(gov::Gov),
@@ -67,15 +70,18 @@ pub enum Command {
     Login(login::Login),
     /// Sign out
     Logout,
+    /// Your personal tokens: they act for you in scripts, never for more than you may
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
 }
 
 /// Who uses which commands: the headings of the help. A test keeps it complete.
 pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run the gateway", &["up", "down", "init", "agents", "keys"]),
+    ("Run the gateway", &["up", "down", "init", "agents", "people", "keys"]),
     ("Govern", &["gov", "approvals", "mcp"]),
     ("Audit", &["audit"]),
     ("Build", &["chat", "run", "hooks", "detect", "completions"]),
-    ("Everyone", &["status", "logs", "signup", "login", "logout"]),
+    ("Everyone", &["status", "logs", "signup", "login", "logout", "tokens"]),
 ];
 
 /// Whom to ask.

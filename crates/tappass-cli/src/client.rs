@@ -338,6 +338,17 @@ impl Client {
 fn known(code: &str) -> Option<(Exit, &'static str)> {
     match code {
         "wrong_credentials" => Some((Exit::Denied, "check both; `tappass signup` makes an account")),
+        "wrong_code" => Some((Exit::Denied, "try again with the app's next code, or with a recovery code")),
+        "second_factor_required" => Some((
+            Exit::Denied,
+            "set one up: POST /auth/second-factor, then POST /auth/second-factor/confirm",
+        )),
+        "session_needed" => Some((Exit::Denied, "sign in with `tappass login`")),
+        "above_your_role" => Some((Exit::Denied, "ask somebody of a higher role")),
+        "last_admin" => Some((Exit::Failed, "`tappass people role EMAIL org_admin` makes another")),
+        "invalid_link" => {
+            Some((Exit::Denied, "ask an admin: `tappass people invite` or `tappass people reset`"))
+        }
         "email_taken" => Some((Exit::Failed, "sign in with `tappass login`")),
         "no_organisation" => Some((Exit::Failed, "make one with `tappass signup --email you@example.com`")),
         "org_id_needed" => Some((Exit::Usage, "name one with --org, or sign in with `tappass login`")),

@@ -109,6 +109,18 @@ impl Accounts {
         }
     }
 
+    /// The address that an invitation is for; `None` where it does not let in.
+    ///
+    /// # Errors
+    /// [`AccountError`] when the database fails.
+    pub async fn invited(&self, token: &str) -> Result<Option<String>, AccountError> {
+        match self.invitation(token).await {
+            Ok(invitation) => Ok(Some(invitation.email)),
+            Err(AccountError::Link) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Accepts an invitation for somebody who is signed in with its address.
     ///
     /// # Errors
@@ -186,17 +198,6 @@ impl Accounts {
             return Err(AccountError::Elsewhere);
         }
         self.link(member.user.user_id, bound.then_some(org_id), second_factor, mailed).await
-    }
-
-    /// A link with which the person of an address sets a new password, to be sent to that address. `None` where there
-    /// is no such account; the caller must not let that show.
-    ///
-    /// # Errors
-    /// [`AccountError`] when the database fails.
-    pub async fn forgotten(&self, email: &str) -> Result<Option<(User, LinkToken)>, AccountError> {
-        let Some(found) = self.store.users().credentials(email).await? else { return Ok(None) };
-        let (_, token) = self.link(found.user.user_id, None, false, true).await?;
-        Ok(Some((found.user, token)))
     }
 
     async fn link(

@@ -14,7 +14,7 @@ use crate::{error::ApiError, state::App};
 pub enum Caller {
     /// An agent with its key or its SVID.
     Agent(Arc<AgentCaller>),
-    /// A person with a session.
+    /// A person with a session or a personal token.
     Person(UserPrincipal),
     /// The holder of the admin key: a platform admin without an organisation.
     Admin,
@@ -39,6 +39,20 @@ impl Caller {
 /// The agent that calls. For routes of the class `Auth::Agent`.
 #[derive(Debug, Clone)]
 pub struct Agent(pub Arc<AgentCaller>);
+
+/// The person whose own session it is. For routes of the class `Auth::Own`.
+#[derive(Debug, Clone)]
+pub struct Own(pub UserPrincipal);
+
+impl FromRequestParts<App> for Own {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, app).await? {
+            Caller::Person(person) if !person.by_token => Ok(Self(person)),
+            _ => Err(ApiError::forbidden("This route is for people with a session of their own.")),
+        }
+    }
+}
 
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;

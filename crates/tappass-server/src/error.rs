@@ -54,6 +54,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
+    /// 403: their organisation wants a second factor that they have not set up.
+    #[must_use]
+    pub fn factor_missing() -> Self {
+        let detail = "Your organisation wants a second factor: set one up with POST /auth/second-factor and confirm it; until then nothing else is open.";
+        Self::new(StatusCode::FORBIDDEN, "second_factor_required", detail)
+    }
+
     /// 404, the same words for what is not there and for what belongs to someone else.
     #[must_use]
     pub fn not_found() -> Self {

@@ -1,7 +1,9 @@
 //! What people change and who signs in goes into the audit log too.
 
-use serde_json::Value;
+use http::StatusCode;
+use serde_json::{Value, json};
 use tappass_audit::{AuditError, Event, EventType};
+use tappass_identity::{AccountError, UserPrincipal};
 use tappass_store::PageRequest;
 use uuid::Uuid;
 
@@ -84,6 +86,52 @@ impl App {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Records what a person has changed about their account in each of their organisations: it concerns all of them.
+    ///
+    /// # Errors
+    /// As [`App::changed`].
+    pub(crate) async fn changed_for_person(
+        &self,
+        user_id: Uuid,
+        actor: &str,
+        event: EventType,
+        details: Value,
+    ) -> Result<(), ApiError> {
+        for (org, _) in self.store.users().orgs(user_id).await? {
+            self.changed(Change::by(event, org.org_id, actor).details(details.clone())).await?;
+        }
+        Ok(())
+    }
+
+    /// What came of somebody's showing their password or a code again; a failure is recorded as one of signing in.
+    ///
+    /// # Errors
+    /// 403 for what was wrong: 401 would say that the session is.
+    pub(crate) async fn noting_failure<T>(
+        &self,
+        person: &UserPrincipal,
+        shown: Result<T, AccountError>,
+    ) -> Result<T, ApiError> {
+        let error = match shown {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let (locked, code) = match error {
+            AccountError::Wrong => (false, "wrong_password"),
+            AccountError::WrongCode => (false, "wrong_code"),
+            AccountError::Locked { .. } => (true, ""),
+            other => return Err(other.into()),
+        };
+        let details = json!({"signed_in": true, "locked": locked});
+        self.changed_for_person(person.user_id, &person.email, EventType::SigninFailed, details).await?;
+        if locked {
+            return Err(error.into());
+        }
+        let detail =
+            if code == "wrong_code" { format!("{error}.") } else { "The password is wrong.".to_owned() };
+        Err(ApiError::new(StatusCode::FORBIDDEN, code, detail))
     }
 }
 

@@ -25,7 +25,18 @@ impl FromRequestParts<App> for Scope {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let named = named_org(parts)?;
-        match Caller::from_request_parts(parts, app).await? {
+        Self::of(app, Caller::from_request_parts(parts, app).await?, named).await
+    }
+}
+
+impl Scope {
+    /// Where a caller acts: in the organisation that is named, if they may, else in their own.
+    ///
+    /// # Errors
+    /// 404 for an organisation that is not theirs, as for one that does not exist; 400 or 409 for an admin key that
+    /// names none and would have to; 403 for an agent.
+    pub(crate) async fn of(app: &App, caller: Caller, named: Option<Uuid>) -> Result<Self, ApiError> {
+        match caller {
             Caller::Agent(_) => Err(ApiError::forbidden("An agent's key opens the model routes only.")),
             Caller::Person(person) => {
                 let org_id = match named.filter(|named| *named != person.org_id) {
@@ -43,6 +54,12 @@ impl FromRequestParts<App> for Scope {
                 Ok(Self { org_id, actor: "admin key".to_owned(), person: None })
             }
         }
+    }
+
+    /// What whoever acts may do.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.person.as_ref().map_or(Role::PlatformAdmin, |person| person.role)
     }
 }
 

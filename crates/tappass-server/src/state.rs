@@ -296,6 +296,11 @@ impl App {
             {
                 tracing::warn!(%error, "cannot forget traces for support");
             }
+            if minutes % 60 == 1
+                && let Err(error) = self.store.password_resets().forget(self.clock.now()).await
+            {
+                tracing::warn!(%error, "cannot forget links that have ended");
+            }
             let month_ago = self.clock.now().checked_sub(KEPT_QUESTIONS);
             if minutes % 60 == 1
                 && let Ok(before) = month_ago

@@ -48,7 +48,7 @@ pub enum Agents {
         #[arg(long)]
         yes: bool,
     },
-    /// An agent's keys: list them, make one, revoke one
+    /// An agent's keys: list them, make one, rotate one, revoke one
     Keys(Keys),
 }
 
@@ -85,8 +85,23 @@ pub struct Keys {
     /// Make a key; it is printed once
     #[arg(long)]
     new: bool,
+    /// Make a developer's key, for their machine: bound to their address, and it ends
+    #[arg(long, conflicts_with = "new")]
+    developer: bool,
+    /// Whose the developer's key is [default: yours]
+    #[arg(long, value_name = "EMAIL", requires = "developer")]
+    email: Option<String>,
+    /// How long the developer's key lasts, in days: 1 to 366 [default: 30]
+    #[arg(long, value_name = "DAYS", requires = "developer")]
+    days: Option<u64>,
+    /// Make a key in place of this one, which goes on for a while
+    #[arg(long, value_name = "KEY_ID", conflicts_with_all = ["new", "developer"])]
+    rotate: Option<String>,
+    /// How long the old key goes on, in seconds [default: 3600]
+    #[arg(long, value_name = "SECONDS", requires = "rotate")]
+    overlap: Option<u64>,
     /// Revoke this key
-    #[arg(long, value_name = "KEY_ID", conflicts_with = "new")]
+    #[arg(long, value_name = "KEY_ID", conflicts_with_all = ["new", "developer", "rotate"])]
     revoke: Option<String>,
     #[command(flatten)]
     format: Format,
@@ -260,27 +275,56 @@ impl Keys {
             out.note(&format!("key {} is revoked", safe::text(&key)));
             return Ok(());
         }
+        if let Some(old) = self.rotate {
+            let mut body = json!({});
+            if let Some(overlap) = self.overlap {
+                body["overlap_seconds"] = overlap.into();
+            }
+            let key = client.post(&["agents", &self.agent, "keys", &old, "rotate"], &body).await?;
+            if !self.format.json {
+                let ends = safe::text(&cell(&key, "old_key_ends_at"));
+                out.note(&format!("key {} goes on until {ends}", safe::text(&old)));
+            }
+            return shown_once(&key, self.format, out);
+        }
+        if self.developer {
+            let mut body = json!({});
+            if let Some(email) = self.email {
+                body["email"] = email.into();
+            }
+            if let Some(days) = self.days {
+                body["expires_in_days"] = days.into();
+            }
+            let key = client.post(&["agents", &self.agent, "developer-keys"], &body).await?;
+            return shown_once(&key, self.format, out);
+        }
         if self.new {
             let key = client.post(&path, &json!({})).await?;
-            if self.format.json {
-                return Ok(out.json(&key)?);
-            }
-            out.note(&format!("key {}, shown this once:", safe::text(&cell(&key, "key_id"))));
-            return Ok(out.line(&safe::text(&cell(&key, "api_key")))?);
+            return shown_once(&key, self.format, out);
         }
         let mut agent = client.get(&["agents", &self.agent], &[]).await?;
         let keys = agent.get_mut("keys").map(Value::take).unwrap_or_default();
         if self.format.json {
             return Ok(out.json(&keys)?);
         }
-        let mut table = Table::new(["key id", "hint", "created", "last used", "revoked"]);
+        let mut table = Table::new(["key id", "hint", "bound to", "created", "ends", "last used", "revoked"]);
         for key in keys.as_array().into_iter().flatten() {
             table.row(
-                ["key_id", "hint", "created_at", "last_used_at", "revoked_at"].map(|field| cell(key, field)),
+                ["key_id", "hint", "email", "created_at", "expires_at", "last_used_at", "revoked_at"]
+                    .map(|field| cell(key, field)),
             );
         }
         Ok(out.table(&table, "no keys; --new makes one")?)
     }
+}
+
+/// Prints a new key.
+fn shown_once(key: &Value, format: Format, out: &mut Out) -> anyhow::Result<()> {
+    if format.json {
+        return Ok(out.json(key)?);
+    }
+    out.note(&format!("key {}, shown this once:", safe::text(&cell(key, "key_id"))));
+    Ok(out.line(&safe::text(&cell(key, "api_key")))?)
 }
 
 /// An id from a name: lower case, everything else a dash.

@@ -29,6 +29,12 @@ pub struct Login {
     /// Your e-mail address
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
+    /// Accept an invitation: asks for its token, and for the password of your account, new or old
+    #[arg(long, conflicts_with = "email")]
+    invitation: bool,
+    /// Set a new password first: asks for the token that an admin gave you
+    #[arg(long, conflicts_with = "invitation")]
+    reset: bool,
 }
 
 impl Signup {
@@ -44,6 +50,20 @@ impl Signup {
 impl Login {
     pub(crate) async fn run(self, target: &Target, out: &mut Out) -> anyhow::Result<Exit> {
         let client = nobody(target)?;
+        if self.invitation {
+            let token = prompt::secret("The invitation's token", false)?;
+            let password = prompt::secret("Password", false)?;
+            let body = json!({"token": token, "password": password});
+            let answer = with_code(&client, &["auth", "invitations", "accept"], body).await?;
+            return keep(&client, &answer, out);
+        }
+        if self.reset {
+            let token = prompt::secret("The link's token", false)?;
+            let password = prompt::secret("New password", true)?;
+            let body = json!({"token": token, "new_password": password});
+            client.post(&["auth", "password", "reset"], &body).await?;
+            out.note("the password is set, and everything that was signed in has ended");
+        }
         let email = email(self.email)?;
         let password = prompt::secret("Password", false)?;
         let answer = sign_in(&client, &email, &password).await?;
@@ -65,11 +85,15 @@ pub(super) async fn sign_up(
 
 /// Signs in: the session. Where the account has a second factor, its code is asked.
 pub(super) async fn sign_in(client: &Client, email: &str, password: &str) -> anyhow::Result<Value> {
-    let mut body = json!({"email": email, "password": password});
-    match client.post(&["auth", "login"], &body).await {
+    with_code(client, &["auth", "login"], json!({"email": email, "password": password})).await
+}
+
+/// Signs in on some way; where the account has a second factor, asks for its code and signs in with that.
+async fn with_code(client: &Client, path: &[&str], mut body: Value) -> anyhow::Result<Value> {
+    match client.post(path, &body).await {
         Err(e) if e.code.as_deref() == Some("second_factor_needed") => {
-            body["code"] = Value::String(prompt::line("Code of your second factor", "it on a terminal")?);
-            Ok(client.post(&["auth", "login"], &body).await?)
+            body["code"] = Value::String(prompt::secret("Code of the app, or a recovery code", false)?);
+            Ok(client.post(path, &body).await?)
         }
         other => Ok(other?),
     }

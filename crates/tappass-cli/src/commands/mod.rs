@@ -14,8 +14,10 @@ pub mod keys;
 pub mod login;
 pub mod logs;
 pub mod mcp;
+pub mod people;
 pub mod run;
 pub mod status;
+pub mod tokens;
 pub mod up;
 
 use reqwest::Url;
@@ -48,6 +50,8 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Login(login) => Box::pin(login.run(server, out)).await,
         Command::Logout => Box::pin(login::logout(server, out)).await,
         Command::Agents(agents) => Box::pin(agents.run(&connect(server, out)?, out)).await,
+        Command::People(people) => Box::pin(people.run(&connect(server, out)?, out)).await,
+        Command::Tokens(tokens) => Box::pin(tokens.run(&connect(server, out)?, out)).await,
         Command::Approvals(approvals) => Box::pin(approvals.run(&connect(server, out)?, out)).await,
         Command::Mcp(mcp) => Box::pin(mcp.run(&connect(server, out)?, out)).await,
         Command::Keys(keys) => Box::pin(keys.run(&connect(server, out)?, out)).await,

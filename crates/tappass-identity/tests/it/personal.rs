@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tappass_identity::{AccountError, AuthError, KeyTerms, Principal, UserPrincipal};
+use tappass_identity::{AccountError, AuthError, Authenticator, KeyTerms, Principal, UserPrincipal};
 use tappass_model::{Clock as _, Ids as _, Role, SystemIds};
-use tappass_store::{KeyKind, Membership};
+use tappass_store::{KeyKind, Membership, Store, StoreConfig};
+use tappass_testkit::TempPostgres;
 
-use crate::support::World;
+use crate::support::{PASSWORD, World};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ROLES: [Role; 5] = [Role::Member, Role::Auditor, Role::Developer, Role::OrgAdmin, Role::PlatformAdmin];
@@ -134,30 +135,44 @@ async fn a_developers_key_is_bound_and_ends() {
 
 #[tokio::test]
 async fn a_revocation_reaches_another_replica_within_its_second() {
-    let world = World::new().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let postgres = TempPostgres::start().await.expect("PostgreSQL");
+    for config in [
+        StoreConfig::Local { dir: dir.path().join("data") },
+        StoreConfig::Postgres { url: postgres.database().await.expect("a database") },
+    ] {
+        let world = World::on(&config).await;
+        let elsewhere = Store::connect(&config).await.expect("connections of its own");
+        revoked_here_is_revoked_there(&world, &world.replica_over(elsewhere.clone())).await;
+        elsewhere.close().await;
+        world.store.close().await;
+    }
+}
+
+async fn revoked_here_is_revoked_there(world: &World, other: &Authenticator) {
     let (agent, record, key) = world.agent().await;
-    let ann =
-        world.accounts.log_in("ann@ours.example", crate::support::PASSWORD, None, [192, 0, 2, 1].into());
-    let ann = ann.await.expect("a session");
+    let log_in = || world.accounts.log_in("ann@ours.example", PASSWORD, None, [192, 0, 2, 1].into());
+    let (ann, elsewhere) = (log_in().await.expect("a session"), log_in().await.expect("a session"));
     let person = world.person(&ann).await;
-    let (token, secret) =
-        world.auth.issue_token(&person, "script", Role::OrgAdmin, DAY).await.expect("a token");
-    let other = world.replica();
-    other.agent(key.expose()).await.expect("cached there");
-    other.identify(secret.expose()).await.expect("ann");
+    let issued = world.auth.issue_token(&person, "script", Role::OrgAdmin, DAY).await;
+    let (token, secret) = issued.expect("a token");
+    other.agent(key.expose()).await.expect("remembered there");
+    for token in [secret.expose(), ann.token.expose(), elsewhere.token.expose()] {
+        other.identify(token).await.expect("ann");
+    }
     // Sessions and personal tokens are looked up: at once.
-    let now = world.clock.now();
-    world
-        .store
-        .personal_tokens()
-        .revoke(ann.org.org_id, ann.user.user_id, token.token_id, now)
-        .await
-        .expect("done");
+    let (now, tokens) = (world.clock.now(), world.store.personal_tokens());
+    let done = tokens.revoke(ann.org.org_id, ann.user.user_id, token.token_id, now).await;
+    assert!(done.expect("an answer"));
     assert!(matches!(other.identify(secret.expose()).await, Err(AuthError::Unknown)));
     world.accounts.log_out(&person).await.expect("done");
     assert!(matches!(other.identify(ann.token.expose()).await, Err(AuthError::Unknown)));
+    let person = world.person(&elsewhere).await;
+    world.store.users().revoke_sessions(person.org_id, person.user_id, now).await.expect("done");
+    assert!(matches!(other.identify(elsewhere.token.expose()).await, Err(AuthError::Unknown)));
     // Keys are remembered for a second.
     assert!(world.auth.revoke_key(agent.org_id, agent.agent_uuid, record.key_id).await.expect("done"));
+    assert!(matches!(world.auth.agent(key.expose()).await, Err(AuthError::Unknown)), "at once here");
     let deadline = Instant::now() + Duration::from_secs(20);
     while other.agent(key.expose()).await.is_ok() {
         assert!(Instant::now() < deadline, "never noticed");

@@ -21,7 +21,11 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
-        let store = Store::connect(&StoreConfig::Memory).await.expect("a store");
+        Self::on(&StoreConfig::Memory).await
+    }
+
+    pub async fn on(config: &StoreConfig) -> Self {
+        let store = Store::connect(config).await.expect("a store");
         let clock = Arc::new(ManualClock::default());
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let ids: Arc<dyn Ids> = Arc::new(SystemIds);
@@ -35,8 +39,13 @@ impl World {
 
     /// Another replica over the same database and secrets.
     pub fn replica(&self) -> Authenticator {
+        self.replica_over(self.store.clone())
+    }
+
+    /// Another replica with connections of its own.
+    pub fn replica_over(&self, store: Store) -> Authenticator {
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
-        Authenticator::new(self.store.clone(), &self.secrets, time, Arc::new(SystemIds))
+        Authenticator::new(store, &self.secrets, time, Arc::new(SystemIds))
     }
 
     /// Who a session belongs to.

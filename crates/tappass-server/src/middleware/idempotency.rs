@@ -57,7 +57,7 @@ impl Replays {
             return Err(ApiError::bad_request("invalid_idempotency_key", detail));
         }
         let caller = match parts.extensions.get::<Caller>() {
-            Some(Caller::Person(person)) => person.user_id.to_string(),
+            Some(Caller::Person(person)) => format!("{} {}", person.user_id, person.org_id),
             Some(Caller::Agent(agent)) => agent.agent_uuid.to_string(),
             Some(Caller::Admin) => "admin".to_owned(),
             None => "anyone".to_owned(),

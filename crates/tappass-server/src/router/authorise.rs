@@ -65,7 +65,7 @@ async fn admit(guard: &Guard, mut request: Request) -> Result<Request, ApiError>
     match guard.auth {
         Auth::Open => {}
         Auth::Public => app.anonymous.admit(client_address(&request, &app.config.trusted_proxies))?,
-        Auth::Agent | Auth::Person(_) => {
+        Auth::Agent | Auth::Own | Auth::Person(_) => {
             let mut caller = app.identify(request.extensions().get(), request.headers()).await?;
             if caller.is_none() && guard.auth != Auth::Agent {
                 caller = by_cookie(app, &mut request).await?;
@@ -127,8 +127,17 @@ pub fn decide(auth: Auth, caller: Option<&Caller>) -> Result<(), ApiError> {
         (Auth::Agent, Some(_)) => Err(ApiError::forbidden(
             "This route is for agents: use an agent's key (`tp_…`), not a session or the admin key.",
         )),
-        (Auth::Person(_), Some(Caller::Agent(_))) => {
+        (Auth::Own | Auth::Person(_), Some(Caller::Agent(_))) => {
             Err(ApiError::forbidden("An agent's key opens the model routes only; sign in with /auth/login."))
+        }
+        (Auth::Own, Some(Caller::Person(person))) if !person.by_token => Ok(()),
+        (Auth::Own, Some(_)) => Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "session_needed",
+            "This is about a person's own account: sign in with /auth/login; neither a personal token nor the admin key will do.",
+        )),
+        (Auth::Person(_), Some(Caller::Person(person))) if person.factor_missing => {
+            Err(ApiError::factor_missing())
         }
         (Auth::Person(least), Some(Caller::Person(person))) if person.role >= least => Ok(()),
         (Auth::Person(least), Some(Caller::Person(person))) => Err(ApiError::forbidden(format!(

@@ -39,7 +39,7 @@ pub fn document(routes: &[Route]) -> Value {
                 "agent_key": {"type": "http", "scheme": "bearer", "description": "An agent's key, tp_…"},
                 "agent_key_header": {"type": "apiKey", "in": "header", "name": "x-api-key",
                     "description": "An agent's key, tp_…, as Anthropic's clients send it"},
-                "session": {"type": "http", "scheme": "bearer", "description": "A session's token, or the admin key"},
+                "session": {"type": "http", "scheme": "bearer", "description": "A session's token, a personal token (tp_pat_…), or the admin key"},
             },
         },
     })
@@ -53,7 +53,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         "security": match route.auth {
             Auth::Open | Auth::Public => json!([]),
             Auth::Agent => json!([{"agent_key": []}, {"agent_key_header": []}]),
-            Auth::Person(_) => json!([{"session": []}]),
+            Auth::Own | Auth::Person(_) => json!([{"session": []}]),
         },
     });
     let mut parameters: Vec<Value> = route
@@ -129,6 +129,7 @@ const fn who(auth: Auth) -> &'static str {
     match auth {
         Auth::Open | Auth::Public => "For anyone.",
         Auth::Agent => "For agents.",
+        Auth::Own => "For people, with a session of their own: no personal token.",
         Auth::Person(Role::Member) => "For members of the organisation.",
         Auth::Person(Role::Auditor) => "For auditors and above.",
         Auth::Person(Role::Developer) => "For developers and above.",

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
 use super::tables::{
-    agents, approvals, audit, auth, docs, govern, health, mcp, models, pipelines, sessions, sso, tokens,
+    agents, approvals, audit, auth, docs, govern, health, mcp, models, people, pipelines, sessions, sso,
+    tokens,
 };
 use crate::{error::ErrorShape, state::App};
 
@@ -20,6 +21,9 @@ pub enum Auth {
     Public,
     /// An agent with its key.
     Agent,
+    /// A person with a session of their own, for what belongs to their account: neither a personal token nor the admin
+    /// key. Also who still lacks the second factor that their organisation wants.
+    Own,
     /// A person with at least this role in the organisation they act in; the holder of the admin key.
     Person(Role),
 }
@@ -132,6 +136,7 @@ pub fn routes() -> Vec<Route> {
         sessions::routes(),
         auth::routes(),
         sso::routes(),
+        people::routes(),
         agents::routes(),
         tokens::routes(),
         pipelines::routes(),

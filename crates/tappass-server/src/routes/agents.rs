@@ -1,4 +1,4 @@
-//! Agents: registered, governed, suspended; and their keys, shown once.
+//! Agents: registered, governed, suspended.
 
 use axum::{
     Json,
@@ -13,9 +13,10 @@ use tappass_audit::EventType;
 use tappass_identity::KeyTerms;
 use tappass_model::{AgentSettings, Flags, Mode, TokenScope, ToolRules, clock::rfc3339};
 use tappass_pipeline::compile::DEFAULT_PRESET;
-use tappass_store::{Agent, AgentKey, AgentStatus, KeyKind};
+use tappass_store::{Agent, AgentStatus};
 use uuid::Uuid;
 
+use super::agent_keys::KeyView;
 use crate::{
     body,
     error::ApiError,
@@ -123,41 +124,6 @@ pub struct AgentChange {
     spiffe_id: Option<String>,
 }
 
-/// A key, without what makes it one.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct KeyView {
-    key_id: Uuid,
-    /// `agent` or `developer`.
-    kind: KeyKindName,
-    /// Tells keys apart.
-    hint: String,
-    created_at: String,
-    last_used_at: Option<String>,
-    revoked_at: Option<String>,
-}
-
-/// A key's kind, by name.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyKindName {
-    /// An agent's own.
-    Agent,
-    /// A developer's.
-    Developer,
-    /// A person's.
-    Personal,
-}
-
-/// A new key.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct NewKey {
-    key_id: Uuid,
-    hint: String,
-    created_at: String,
-    /// Shown this once.
-    api_key: String,
-}
-
 /// `PUT /agents/{agent}/pipeline`
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -199,7 +165,9 @@ pub async fn register(
     if !app.store.agents().create(&agent).await? {
         return Err(ApiError::not_found());
     }
-    let (key, api_key) = mint(&app, &agent).await?;
+    let terms = KeyTerms { created_by: Some(scope.actor.clone()), ..KeyTerms::default() };
+    let made = app.authenticator.issue_key(agent.org_id, agent.agent_uuid, terms).await?;
+    let (key, secret) = made.ok_or_else(ApiError::not_found)?;
     let details = json!({"agent_uuid": agent.agent_uuid, "settings": agent.settings, "key_id": key.key_id, "key": key.hint});
     app.changed(Change::new(EventType::AgentRegistered, &scope).agent(&agent.agent_id).details(details))
         .await?;
@@ -211,7 +179,7 @@ pub async fn register(
         pipeline: agent.settings.pipeline,
         mode: agent.settings.mode,
         floor: agent.settings.floor,
-        api_key,
+        api_key: secret.expose().to_owned(),
     };
     Ok((StatusCode::CREATED, Json(registered)))
 }
@@ -301,36 +269,7 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /agents/{agent}/keys`
-pub async fn add_key(
-    State(app): State<App>,
-    scope: Scope,
-    Path(agent): Path<String>,
-) -> Result<(StatusCode, Json<NewKey>), ApiError> {
-    let agent = find(&app, &scope, &agent).await?;
-    let (key, api_key) = mint(&app, &agent).await?;
-    let details = json!({"key_id": key.key_id, "key": key.hint});
-    app.changed(Change::new(EventType::KeyCreated, &scope).agent(&agent.agent_id).details(details)).await?;
-    let new = NewKey { key_id: key.key_id, hint: key.hint, created_at: rfc3339(key.created_at), api_key };
-    Ok((StatusCode::CREATED, Json(new)))
-}
-
-/// `DELETE /agents/{agent}/keys/{key}`
-pub async fn revoke_key(
-    State(app): State<App>,
-    scope: Scope,
-    Path((agent, key)): Path<(String, String)>,
-) -> Result<StatusCode, ApiError> {
-    let agent = find(&app, &scope, &agent).await?;
-    let key: Uuid = key.parse().map_err(|_| ApiError::not_found())?;
-    if !app.authenticator.revoke_key(scope.org_id, agent.agent_uuid, key).await? {
-        return Err(ApiError::not_found());
-    }
-    let details = json!({"key_id": key});
-    app.changed(Change::new(EventType::KeyRevoked, &scope).agent(&agent.agent_id).details(details)).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
+/// An agent by its id or its UUID.
 pub(super) async fn find(app: &App, scope: &Scope, id_or_uuid: &str) -> Result<Agent, ApiError> {
     app.store.agents().find(scope.org_id, id_or_uuid).await?.ok_or_else(ApiError::not_found)
 }
@@ -399,13 +338,6 @@ async fn set_status(
         .await?;
     let now = find(&app, &scope, &agent.agent_uuid.to_string()).await?;
     Ok((etag(now.version), Json(AgentView::from(now))))
-}
-
-/// Makes a key; gives what is stored of it and the key itself.
-async fn mint(app: &App, agent: &Agent) -> Result<(AgentKey, String), ApiError> {
-    let made = app.authenticator.issue_key(agent.org_id, agent.agent_uuid, KeyTerms::default()).await?;
-    let (key, secret) = made.ok_or_else(ApiError::not_found)?;
-    Ok((key, secret.expose().to_owned()))
 }
 
 /// What a call could not be governed by is refused here, where it can be mended.
@@ -495,23 +427,6 @@ impl From<Agent> for AgentView {
             version: agent.version,
             created_at: rfc3339(agent.created_at),
             updated_at: rfc3339(agent.updated_at),
-        }
-    }
-}
-
-impl From<AgentKey> for KeyView {
-    fn from(key: AgentKey) -> Self {
-        Self {
-            key_id: key.key_id,
-            kind: match key.kind {
-                KeyKind::Agent => KeyKindName::Agent,
-                KeyKind::Developer => KeyKindName::Developer,
-                KeyKind::Personal => KeyKindName::Personal,
-            },
-            hint: key.hint,
-            created_at: rfc3339(key.created_at),
-            last_used_at: key.last_used_at.map(rfc3339),
-            revoked_at: key.revoked_at.map(rfc3339),
         }
     }
 }

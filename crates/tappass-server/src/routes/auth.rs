@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     body::{RawJson, typed},
-    caller::{ByCookie, Caller},
+    caller::{ByCookie, Caller, Own},
     cookies::Cookie,
     error::ApiError,
     middleware::client_address,
@@ -108,7 +108,7 @@ impl Session {
     fn of(signed_in: &SignedIn) -> Self {
         Self {
             user: user_view(&signed_in.user, signed_in.role),
-            org: org_view(&signed_in.org),
+            org: OrgView::of(&signed_in.org),
             session: SessionView {
                 token: Some(signed_in.token.expose().to_owned()),
                 expires_at: rfc3339(signed_in.session.expires_at),
@@ -136,8 +136,10 @@ fn user_view(user: &User, role: Role) -> UserView {
     UserView { user_id: user.user_id, email: user.email.clone(), role }
 }
 
-fn org_view(org: &Org) -> OrgView {
-    OrgView { org_id: org.org_id, name: org.name.clone() }
+impl OrgView {
+    pub(super) fn of(org: &Org) -> Self {
+        Self { org_id: org.org_id, name: org.name.clone() }
+    }
 }
 
 /// `POST /auth/signup`
@@ -194,7 +196,12 @@ pub(crate) async fn end_session_of_cookie(app: &App, headers: &HeaderMap) -> Res
 }
 
 /// Recorded in the organisations of the account that was tried. Where there is none, there is no log to record it in.
-async fn failed_login(app: &App, email: &str, from: IpAddr, error: &AccountError) -> Result<(), ApiError> {
+pub(super) async fn failed_login(
+    app: &App,
+    email: &str,
+    from: IpAddr,
+    error: &AccountError,
+) -> Result<(), ApiError> {
     let locked = match error {
         AccountError::Wrong | AccountError::WrongCode => false,
         AccountError::Locked { .. } => true,
@@ -215,12 +222,11 @@ async fn failed_login(app: &App, email: &str, from: IpAddr, error: &AccountError
 pub async fn logout(
     State(app): State<App>,
     cookie: Option<Extension<ByCookie>>,
-    caller: Caller,
+    Own(person): Own,
 ) -> Result<Response, ApiError> {
-    let Caller::Person(person) = caller else {
-        return Err(ApiError::bad_request("no_session", "The admin key has no session to end."));
-    };
     app.accounts.log_out(&person).await?;
+    let details = json!({"session_ended": person.session_id});
+    app.changed(Change::by(EventType::ConfigChanged, person.org_id, &person.email).details(details)).await?;
     if cookie.is_none() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -231,11 +237,8 @@ pub async fn logout(
 pub async fn refresh(
     State(app): State<App>,
     cookie: Option<Extension<ByCookie>>,
-    caller: Caller,
+    Own(person): Own,
 ) -> Result<Response, ApiError> {
-    let Caller::Person(person) = caller else {
-        return Err(ApiError::bad_request("no_session", "The admin key has no session to refresh."));
-    };
     let renewed = app.accounts.renew(&person, person.org_id).await?.ok_or_else(ApiError::not_found)?;
     Ok(Session::answer(&app, &renewed, cookie.is_some()))
 }
@@ -249,7 +252,7 @@ pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Me>, ApiE
     let org = app.store.orgs().get(person.org_id).await?;
     Ok(Json(Me {
         user: Some(UserView { user_id: person.user_id, email: person.email, role: person.role }),
-        org: org.as_ref().map(org_view),
+        org: org.as_ref().map(OrgView::of),
         role: person.role,
         expires_at: Some(rfc3339(person.expires_at)),
         csrf_token: Some(app.authenticator.csrf_token(person.session_id)),

@@ -36,6 +36,7 @@ fn render() -> String {
         let who = match route.auth {
             Auth::Open | Auth::Public => "anyone".to_owned(),
             Auth::Agent => "agent".to_owned(),
+            Auth::Own => "a person, by a session".to_owned(),
             Auth::Person(role) => serde_json::to_value(role)
                 .ok()
                 .and_then(|v| v.as_str().map(str::to_owned))

@@ -31,6 +31,7 @@ const TIMEOUT: u32 = 120;
 
 /// `POST /admin/mcp/servers`
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct NewServer {
     /// Its name in the path `/mcp/{server}`: lower case, digits, `.`, `_`, `-`.
     name: String,
@@ -41,6 +42,7 @@ pub struct NewServer {
 /// `PATCH /admin/mcp/servers/{server}`: what is absent stays as it is.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct ServerChange {
     /// What it is for.
     description: Option<String>,

@@ -1,5 +1,7 @@
 //! The handlers, one file a resource. `router::table` says which route is whose.
 
+pub mod account;
+pub mod agent_keys;
 pub mod agents;
 pub mod allowlist;
 pub mod approvals;
@@ -12,10 +14,13 @@ pub mod follow;
 pub mod govern;
 pub mod health;
 pub mod hooks;
+pub mod links;
 pub mod mcp;
 pub mod mcp_servers;
 pub mod models;
 pub mod my_approvals;
+pub mod orgs;
+pub mod people;
 pub mod pipelines;
 pub mod policies;
 pub mod providers;

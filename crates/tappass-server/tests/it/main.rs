@@ -24,6 +24,7 @@ mod mcp_servers;
 mod mcp_transport;
 mod mcp_upstream;
 mod messages;
+mod people;
 mod policies;
 mod providers;
 mod responses;

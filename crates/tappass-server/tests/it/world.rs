@@ -2,10 +2,10 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use tappass_identity::Passwords;
+use tappass_identity::{Inviter, Passwords};
 use tappass_model::Role;
 use tappass_server::{App, Config, Gateway, Limits};
-use tappass_store::{Credentials, User};
+use tappass_store::{Credentials, Member, User};
 use uuid::Uuid;
 
 use crate::{
@@ -47,6 +47,17 @@ pub struct Things {
     /// An MCP server, with a definition of a tool that waits for an admin.
     pub mcp_server: String,
     pub definition: String,
+    pub org_id: String,
+    /// A person of the organisation, with a session and a personal token there.
+    pub user_id: String,
+    pub email: String,
+    pub login_id: String,
+    pub token_id: String,
+    /// An open invitation, and what accepts it.
+    pub invitation_id: String,
+    pub invitation_token: String,
+    /// Sets the person's password.
+    pub reset_token: String,
     /// Waits for somebody.
     pub approval_id: String,
     /// Can be used.
@@ -61,6 +72,16 @@ pub async fn app() -> App {
         .await
         .expect("opens")
         .0
+}
+
+struct Person {
+    user_id: String,
+    email: String,
+    login_id: String,
+    token_id: String,
+    invitation_id: String,
+    invitation_token: String,
+    reset_token: String,
 }
 
 impl World {
@@ -129,6 +150,7 @@ impl Org {
         let asked = self.questions(gateway, &agent_id, &key).await;
         let session = ask(gateway, &key, Method::POST, "/sessions", json!({})).await.json();
         let mcp = self.mcp(gateway).await;
+        let person = self.person(gateway).await;
         let entry = json!({"text": agent_id});
         let entry = ask(gateway, &self.admin, Method::POST, "/allowlist", entry).await.json();
         Things {
@@ -143,10 +165,57 @@ impl Org {
             session_id: text(&session["id"]),
             mcp_server: mcp.0,
             definition: mcp.1,
+            org_id: self.org_id.clone(),
+            user_id: person.user_id,
+            email: person.email,
+            login_id: person.login_id,
+            token_id: person.token_id,
+            invitation_id: person.invitation_id,
+            invitation_token: person.invitation_token,
+            reset_token: person.reset_token,
             approval_id: asked.0,
             approved_id: asked.1,
             capability: text(&call["tappass"]["capability_token"]["token"]),
         }
+    }
+
+    /// A new member, and what belongs to them.
+    async fn person(&self, gateway: &Gateway) -> Person {
+        let app = gateway.app();
+        let org: Uuid = self.org_id.parse().expect("a UUID");
+        let email = format!("{}@{}.example", app.ids.uuid().simple(), self.name);
+        let user = User { user_id: app.ids.uuid(), email: email.clone(), created_at: app.clock.now() };
+        let new = Credentials { user, password_hash: None, email_verified: false };
+        assert!(app.store.users().create(org, &new, Role::Member).await.expect("made"));
+        let (login_id, token_id) = self.ways_in(gateway, &email).await;
+        let by = Inviter { name: "a test", user_id: None, role: Role::PlatformAdmin };
+        let invited = format!("i{email}");
+        let invited = app.accounts.invite(org, by, &invited, Role::Member, false).await;
+        let (invitation, invitation_token) = invited.expect("an answer").expect("an invitation");
+        let member = Member { user: new.user, role: Role::Member };
+        let (_, reset) = app.accounts.reset(org, by, &member, false, false).await.expect("a link");
+        Person {
+            user_id: member.user.user_id.to_string(),
+            email,
+            login_id,
+            token_id,
+            invitation_id: invitation.invitation_id.to_string(),
+            invitation_token: invitation_token.to_string(),
+            reset_token: reset.to_string(),
+        }
+    }
+
+    /// The ids of a new session and a new personal token of somebody.
+    pub async fn ways_in(&self, gateway: &Gateway, email: &str) -> (String, String) {
+        let app = gateway.app();
+        let known = app.store.users().credentials(email).await.expect("an answer").expect("an account");
+        let org = self.org_id.parse().expect("a UUID");
+        let done = app.accounts.sign_in_as(known.user.user_id, Some(org), None).await.expect("a session");
+        let person = app.authenticator.person(done.token.expose()).await.expect("a person");
+        let day = std::time::Duration::from_secs(24 * 60 * 60);
+        let (token, _) =
+            app.authenticator.issue_token(&person, "walked", person.role, day).await.expect("a token");
+        (done.session.session_id.to_string(), token.token_id.to_string())
     }
 
     /// An MCP server, and a definition of its tool that has changed.

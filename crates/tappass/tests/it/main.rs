@@ -14,5 +14,6 @@ mod kill;
 mod lifecycle;
 mod live;
 mod mcp;
+mod people;
 mod printed;
 mod support;

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use crate::{
     params::{ListQuery, Listed},
     router::table::{AUDITOR, DEVELOPER, ORG_ADMIN, Route},
-    routes::agents,
+    routes::{agent_keys, agents},
 };
 
 /// Its lines.
@@ -81,17 +81,35 @@ pub fn routes() -> Vec<Route> {
             Method::POST,
             "/agents/{agent}/keys",
             DEVELOPER,
-            agents::add_key,
+            agent_keys::add,
             "Makes a key; it is shown once",
         )
-        .gives::<agents::NewKey>(created),
+        .gives::<agent_keys::NewKey>(created),
         Route::new(
             Method::DELETE,
             "/agents/{agent}/keys/{key}",
             DEVELOPER,
-            agents::revoke_key,
+            agent_keys::revoke,
             "Revokes a key at once",
         )
         .gives_nothing(none),
+        Route::new(
+            Method::POST,
+            "/agents/{agent}/keys/{key}/rotate",
+            DEVELOPER,
+            agent_keys::rotate,
+            "A new key for an old one, which goes on for a while; shown once",
+        )
+        .takes::<agent_keys::Rotate>()
+        .gives::<agent_keys::Rotated>(created),
+        Route::new(
+            Method::POST,
+            "/agents/{agent}/developer-keys",
+            DEVELOPER,
+            agent_keys::add_developer,
+            "Makes a key for a developer's machine, bound to their address; it ends, and is shown once",
+        )
+        .takes::<agent_keys::DeveloperKey>()
+        .gives::<agent_keys::NewKey>(created),
     ]
 }

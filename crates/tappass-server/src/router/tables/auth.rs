@@ -23,10 +23,16 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/auth/login", Auth::Public, auth::login, "Begins a session")
             .takes::<auth::Login>()
             .gives::<auth::Session>(ok),
-        Route::new(Method::POST, "/auth/logout", MEMBER, auth::logout, "Ends the session")
+        Route::new(Method::POST, "/auth/logout", Auth::Own, auth::logout, "Ends the session")
             .gives_nothing(StatusCode::NO_CONTENT),
-        Route::new(Method::POST, "/auth/refresh", MEMBER, auth::refresh, "A new session for the one in use")
-            .gives::<auth::Session>(ok),
+        Route::new(
+            Method::POST,
+            "/auth/refresh",
+            Auth::Own,
+            auth::refresh,
+            "A new session for the one in use",
+        )
+        .gives::<auth::Session>(ok),
         Route::new(Method::GET, "/auth/me", MEMBER, auth::me, "Who you are").gives::<auth::Me>(ok),
     ]
 }

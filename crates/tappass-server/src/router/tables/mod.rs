@@ -9,6 +9,7 @@ pub mod govern;
 pub mod health;
 pub mod mcp;
 pub mod models;
+pub mod people;
 pub mod pipelines;
 pub mod sessions;
 pub mod sso;

@@ -7,7 +7,7 @@ use tappass_identity::oidc::Provider;
 use crate::{
     caller::Caller,
     params::Params,
-    router::table::{Auth, MEMBER, Route},
+    router::table::{Auth, Route},
     routes::{auth::Session, sso},
     state::App,
 };
@@ -47,7 +47,7 @@ fn of(provider: Provider) -> Vec<Route> {
         Route::new(
             Method::POST,
             link,
-            MEMBER,
+            Auth::Own,
             move |State(app): State<App>, caller: Caller| sso::link(provider, app, caller),
             "Binds an identity at the issuer to the account that is signed in",
         )
@@ -80,7 +80,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(
             Method::GET,
             "/auth/identities",
-            MEMBER,
+            Auth::Own,
             sso::identities,
             "Your identities at other issuers",
         )
@@ -88,7 +88,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(
             Method::DELETE,
             "/auth/identities/{identity}",
-            MEMBER,
+            Auth::Own,
             sso::unlink,
             "Unbinds one of your identities",
         )
