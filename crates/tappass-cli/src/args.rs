@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, detect, down, gov, hooks, init, keys, login, logs, mcp,
-    people, run, status, tokens, up,
+    agents, approvals, audit, chat, completions, credentials, detect, down, gov, hooks, init, keys, login,
+    logs, mcp, people, run, status, tokens, up,
 };
 
 /// The gateway that every call of a company's AI agents passes through.
@@ -46,6 +46,12 @@ pub enum Command {
     /// The keys that sign capability tokens
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The organisation's own keys of providers, in the vault
+    #[command(subcommand)]
+    Credentials(credentials::Credentials),
+    /// The keys that seal what organisations entrust
+    #[command(subcommand)]
+    Vault(credentials::Vault),
     /// Verify, export and seal the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -77,7 +83,7 @@ pub enum Command {
 
 /// Who uses which commands: the headings of the help. A test keeps it complete.
 pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run the gateway", &["up", "down", "init", "agents", "people", "keys"]),
+    ("Run the gateway", &["up", "down", "init", "agents", "people", "keys", "credentials", "vault"]),
     ("Govern", &["gov", "approvals", "mcp"]),
     ("Audit", &["audit"]),
     ("Build", &["chat", "run", "hooks", "detect", "completions"]),

@@ -16,6 +16,7 @@ pub mod secrets;
 pub mod svid;
 mod tokens;
 mod totp;
+pub mod vault;
 
 pub use accounts::{AccountError, Accounts, SignedIn};
 pub use authenticate::{AuthError, Authenticator, KeyTerms, Principal, UserPrincipal};

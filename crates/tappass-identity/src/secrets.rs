@@ -281,6 +281,14 @@ impl ServerSecrets {
         derive(&self.vault_key, b"tappass: recovery codes, v1")
     }
 
+    /// Wraps the data keys of the vault.
+    ///
+    /// # Errors
+    /// [`SealError`](crate::SealError) when the key is not taken.
+    pub fn vault_sealer(&self) -> Result<crate::Sealer, crate::SealError> {
+        crate::Sealer::new(&derive(&self.vault_key, b"tappass: vault, v1"))
+    }
+
     /// Seals the keys that sign capability tokens.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ impl Call {
             return Ok(());
         }
         // A model that leads nowhere is the provider call's to refuse, with what to set.
-        let Ok((provider, _)) = self.services.providers.resolve(self.model()) else {
+        let Ok((provider, _)) = self.providers.resolve(self.model()) else {
             return Ok(());
         };
         let provider = provider.id().to_owned();

@@ -73,6 +73,8 @@ pub struct Call {
     pub trace: Trace,
     /// What the waiting steps may use.
     pub services: Arc<Services>,
+    /// The providers it may call, with whose keys: the environment's, or its organisation's own.
+    pub providers: Arc<Providers>,
     /// The policies it is held against: the shipped ones, and the organisation's.
     pub policies: Arc<dyn Engine>,
     /// What the organisation never counts as a hit.
@@ -125,6 +127,7 @@ impl Call {
             pipeline,
             plan,
             trace,
+            providers: Arc::clone(&services.providers),
             services,
             policies: Arc::new(Embedded::shipped()),
             allowlist: Allowlist::default(),

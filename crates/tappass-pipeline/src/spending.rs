@@ -47,7 +47,7 @@ impl Call {
         }
         let completion_tokens = self.shape().ceiling(&request.body, ANSWER_TOKENS);
         let usage = Usage { prompt_tokens: self.prompt_tokens(), completion_tokens };
-        let resolved = self.services.providers.resolve(&request.model);
+        let resolved = self.providers.resolve(&request.model);
         let provider = resolved.as_ref().map_or("", |(provider, _)| provider.id());
         (usage, self.price(provider, "").of(usage))
     }

@@ -9,6 +9,7 @@ pub mod gemini;
 pub mod http;
 pub mod kept;
 pub mod openai;
+pub mod own;
 pub mod provider;
 pub mod region;
 pub mod router;
@@ -17,6 +18,7 @@ pub mod sse;
 mod translate;
 
 pub use kept::{Owner, Tagger};
+pub use own::OwnKey;
 pub use provider::{EventStream, Provider, ProviderCall, ProviderError, ProviderReply, Timeout};
 pub use router::{ProviderConfigError, ProviderInfo, Providers};
 pub use translate::send;

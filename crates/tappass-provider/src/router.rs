@@ -52,6 +52,12 @@ pub enum ProviderConfigError {
         /// What is not.
         missing: &'static str,
     },
+    /// Nobody has said where it is.
+    #[error("this gateway does not know where {provider} is: its operator sets the address")]
+    NoAddress {
+        /// The provider's id.
+        provider: String,
+    },
     /// The default provider cannot be.
     #[error("TAPPASS_DEFAULT_PROVIDER is {name:?}: it must be one of {}, and configured", PROVIDERS.join(", "))]
     Default {
@@ -106,10 +112,10 @@ pub struct ProviderInfo {
 #[derive(Clone)]
 pub struct Providers {
     /// By id. `builtin` is always there.
-    set_up: BTreeMap<&'static str, Arc<dyn Provider>>,
+    pub(crate) set_up: BTreeMap<&'static str, Arc<dyn Provider>>,
     /// The OpenAI dialect under another base URL: any prefix may be part of a model's name there.
     custom_base: bool,
-    default: &'static str,
+    pub(crate) default: &'static str,
     /// What `<PROVIDER>_REGION` says, by id.
     regions: BTreeMap<&'static str, String>,
     /// `TAPPASS_EU_DATA_RESIDENCY`: what is not known to be in the EU is not called.
@@ -231,7 +237,7 @@ impl Providers {
         self.eu_only && !matches!(self.region(id), Some(region::EU | region::LOCAL))
     }
 
-    fn get(&self, id: &str) -> Option<Arc<dyn Provider>> {
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<dyn Provider>> {
         if self.barred(id) {
             return None;
         }

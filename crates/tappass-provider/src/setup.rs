@@ -10,7 +10,7 @@ use crate::{
     gemini::{self, Gemini},
     http::{Deadlines, HttpConfig},
     openai::{KINDS, Kind, OpenAi},
-    router::ProviderConfigError,
+    router::{PROVIDERS, ProviderConfigError},
 };
 
 /// Looks a variable up; an empty one counts as unset.
@@ -23,32 +23,56 @@ pub type SetUp = (&'static str, Arc<dyn Provider>);
 pub fn all(get: Get<'_>) -> Result<Vec<SetUp>, ProviderConfigError> {
     let config = http_config(get)?;
     let mut all: Vec<SetUp> = Vec::new();
-    for kind in KINDS {
-        all.extend(compatible(kind, get, &config)?);
-    }
-    let half = |given, missing| Err(ProviderConfigError::Half { given, missing });
-    match (get("AZURE_OPENAI_ENDPOINT"), get("AZURE_OPENAI_API_KEY")) {
-        (Some(endpoint), Some(key)) => {
-            let azure = Azure::new(&endpoint, &key, get("AZURE_OPENAI_API_VERSION").as_deref(), &config)?;
-            all.push(("azure", Arc::new(azure)));
-        }
-        (Some(_), None) => return half("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"),
-        (None, Some(_)) => return half("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT"),
-        (None, None) => {}
-    }
-    if let Some(key) = get("ANTHROPIC_API_KEY") {
-        let base = get("ANTHROPIC_BASE_URL").unwrap_or_else(|| anthropic::BASE_URL.to_owned());
-        all.push(("anthropic", Arc::new(Anthropic::new(&base, &key, &config)?)));
-    }
-    if let Some(key) = get("GOOGLE_API_KEY") {
-        let base = get("GEMINI_BASE_URL").unwrap_or_else(|| gemini::BASE_URL.to_owned());
-        all.push(("gemini", Arc::new(Gemini::new(&base, &key, &config)?)));
-    }
-    if let Some(credentials) = aws(get) {
-        let base = get("BEDROCK_BASE_URL");
-        all.push(("bedrock", Arc::new(Bedrock::new(base.as_deref(), credentials, &config)?)));
+    for id in PROVIDERS {
+        all.extend(one(id, get, &config)?);
     }
     Ok(all)
+}
+
+/// One provider, where the environment has what it needs.
+pub fn one(id: &str, get: Get<'_>, config: &HttpConfig) -> Result<Option<SetUp>, ProviderConfigError> {
+    if let Some(kind) = KINDS.into_iter().find(|kind| kind.id == id) {
+        return compatible(kind, get, config);
+    }
+    let half = |given, missing| Err(ProviderConfigError::Half { given, missing });
+    match id {
+        "azure" => match (get("AZURE_OPENAI_ENDPOINT"), get("AZURE_OPENAI_API_KEY")) {
+            (Some(endpoint), Some(key)) => {
+                let azure = Azure::new(&endpoint, &key, get("AZURE_OPENAI_API_VERSION").as_deref(), config)?;
+                Ok(Some(("azure", Arc::new(azure))))
+            }
+            (Some(_), None) => half("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"),
+            (None, Some(_)) => half("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT"),
+            (None, None) => Ok(None),
+        },
+        "anthropic" => {
+            let Some(key) = get("ANTHROPIC_API_KEY") else { return Ok(None) };
+            let base = get("ANTHROPIC_BASE_URL").unwrap_or_else(|| anthropic::BASE_URL.to_owned());
+            Ok(Some(("anthropic", Arc::new(Anthropic::new(&base, &key, config)?))))
+        }
+        "gemini" => {
+            let Some(key) = get("GOOGLE_API_KEY") else { return Ok(None) };
+            let base = get("GEMINI_BASE_URL").unwrap_or_else(|| gemini::BASE_URL.to_owned());
+            Ok(Some(("gemini", Arc::new(Gemini::new(&base, &key, config)?))))
+        }
+        "bedrock" => {
+            let Some(credentials) = aws(get) else { return Ok(None) };
+            let base = get("BEDROCK_BASE_URL");
+            Ok(Some(("bedrock", Arc::new(Bedrock::new(base.as_deref(), credentials, config)?))))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The variable that a provider's key stands in; none where a key alone is not enough, or none is wanted.
+#[must_use]
+pub fn key_variable(id: &str) -> Option<&'static str> {
+    match id {
+        "azure" => Some("AZURE_OPENAI_API_KEY"),
+        "anthropic" => Some("ANTHROPIC_API_KEY"),
+        "gemini" => Some("GOOGLE_API_KEY"),
+        _ => KINDS.into_iter().find(|kind| kind.id == id).map(|kind| kind.key),
+    }
 }
 
 fn compatible(kind: Kind, get: Get<'_>, config: &HttpConfig) -> Result<Option<SetUp>, ProviderConfigError> {
@@ -90,7 +114,7 @@ fn is_region(region: &str) -> bool {
     !region.is_empty() && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-fn http_config(get: Get<'_>) -> Result<HttpConfig, ProviderConfigError> {
+pub fn http_config(get: Get<'_>) -> Result<HttpConfig, ProviderConfigError> {
     let seconds = |variable: &'static str, default: Duration| match get(variable) {
         None => Ok(default),
         Some(text) => text

@@ -29,6 +29,7 @@ pub mod scope;
 pub mod serve;
 pub mod sso;
 pub mod state;
+pub mod vault;
 
 pub use caller::{Agent, Caller};
 pub use config::{Config, ConfigError, Federated, Limits, Overrides, Spiffe, Storage};

@@ -14,6 +14,7 @@ use anyhow::Context;
 use tappass_audit::{AuditConfig, AuditLog, Signer};
 use tappass_identity::{
     Accounts, Authenticator, Created, ServerSecrets, Svids, capability::TokenKeys, svid::Trouble,
+    vault::Vault,
 };
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
 use tappass_pipeline::{Known, Services, compile::DEFAULT_PRESET, compile_preset};
@@ -33,6 +34,7 @@ use crate::{
     pipelines::Pipelines,
     policies::Policies,
     sso::Sso,
+    vault::OwnProviders,
 };
 
 /// The running gateway's parts.
@@ -59,6 +61,10 @@ pub struct Parts {
     pub token_keys: TokenKeys,
     /// Which workload calls.
     pub svids: Arc<Svids>,
+    /// Organisations' own keys of providers, and the vault they are in.
+    pub own_providers: OwnProviders,
+    /// The environment, for what refers to it.
+    pub(crate) env: Env,
     /// People's accounts.
     pub accounts: Accounts,
     /// Where calls can go.
@@ -178,7 +184,11 @@ impl App {
         let rules = Rules::parse(&config.egress_allow).map_err(anyhow::Error::msg)?;
         let sign_in = secrets.sign_in_sealer().context("the vault key is not taken")?;
         let sso = Sso::new(&config.sso, &rules, sign_in, &clock);
-        let mcp = Mcp::new(store.clone(), sealer, Egress::new(rules));
+        let wraps = secrets.vault_sealer().context("the vault key is not taken")?;
+        let vault = Arc::new(Vault::new(store.clone(), wraps, clock.clone()));
+        let mcp = Mcp::new(store.clone(), sealer, vault.clone(), Egress::new(rules));
+        let remote = config.storage.is_remote();
+        let own_providers = OwnProviders::new(store.clone(), vault, env.clone(), providers.clone(), remote);
         let services = Arc::new(Services {
             state: shared.clone(),
             providers: providers.clone(),
@@ -206,6 +216,8 @@ impl App {
             authenticator,
             token_keys,
             svids,
+            own_providers,
+            env,
             accounts,
             providers,
             pipelines,

@@ -29,6 +29,7 @@ pub mod shared;
 pub mod token_keys;
 pub mod user_sessions;
 pub mod users;
+pub mod vault;
 
 pub use agents::{Agent, AgentStatus, Agents};
 pub use approvals::{Approval, ApprovalFilter, ApprovalState, ApprovalSubject, Approvals, Asked, Ruling};
@@ -53,6 +54,7 @@ pub use shared::{Decision, Hold, LastTurn, MemoryState, SessionTurn, SharedState
 pub use token_keys::{TokenKey, TokenKeys};
 pub use user_sessions::{Proof, SessionUser, UserSession};
 pub use users::{Credentials, Member, Membership, User, Users};
+pub use vault::{Credential, VaultKey, VaultTable};
 
 /// The database of a gateway, migrated and ready. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -177,6 +179,12 @@ impl Store {
     #[must_use]
     pub fn token_keys(&self) -> TokenKeys<'_> {
         TokenKeys(&self.db)
+    }
+
+    /// What organisations keep in the vault.
+    #[must_use]
+    pub fn vault(&self) -> VaultTable<'_> {
+        VaultTable(&self.db)
     }
 
     /// What organisations have set as one document.

@@ -124,6 +124,15 @@ impl McpServers<'_> {
         Ok(page.page(items, |s: &McpServer| s.name.clone()))
     }
 
+    /// The sealed credentials of an organisation's servers, by name.
+    pub async fn credentials(&self, org_id: Uuid) -> Result<Vec<(String, String)>, StoreError> {
+        let select = query(
+            "SELECT name, credential FROM mcp_servers WHERE org_id = $1 AND credential IS NOT NULL ORDER BY name",
+        );
+        let rows = self.0.read().await?.fetch_all(select.bind(org_id.to_string())).await?;
+        rows.iter().map(|row| Ok((row.text("name")?, row.text("credential")?))).collect()
+    }
+
     /// Writes its settings and its credential over the version that was read; gives the new version. `None` when it is
     /// not there, [`StoreError::Stale`] when it has changed since.
     pub async fn update(&self, server: &McpServer) -> Result<Option<i64>, StoreError> {

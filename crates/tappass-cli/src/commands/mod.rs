@@ -5,6 +5,7 @@ pub mod approvals;
 pub mod audit;
 pub mod chat;
 pub mod completions;
+pub mod credentials;
 pub mod detect;
 pub mod down;
 pub mod gov;
@@ -55,6 +56,8 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Approvals(approvals) => Box::pin(approvals.run(&connect(server, out)?, out)).await,
         Command::Mcp(mcp) => Box::pin(mcp.run(&connect(server, out)?, out)).await,
         Command::Keys(keys) => Box::pin(keys.run(&connect(server, out)?, out)).await,
+        Command::Credentials(credentials) => Box::pin(credentials.run(&connect(server, out)?, out)).await,
+        Command::Vault(vault) => Box::pin(vault.run(&connect(server, out)?, out)).await,
         Command::Gov(gov) => Box::pin(gov.run(server, out)).await,
         Command::Logs(logs) => Box::pin(logs.run(&connect(server, out)?, out)).await,
         Command::Audit(audit) => Box::pin(audit.run(server, out)).await,

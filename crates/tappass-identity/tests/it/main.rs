@@ -9,3 +9,4 @@ mod id_tokens;
 mod links;
 mod personal;
 mod support;
+mod vault;

@@ -39,6 +39,7 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
     let passed = passed(head, shape.passes())?;
     let request = shape.read_request(body, bytes.len()).map_err(|e| bad_request(&e))?;
     let pipeline = pipeline_of(app, caller).await?;
+    let providers = app.own_providers.of(caller.org_id).await?;
     let allowlist = app.allowlists.of(caller.org_id).await?;
     let plan = plan(&flags, &caller.settings, &pipeline)
         .map_err(|e| ApiError::unprocessable("invalid_flags", e.to_string()))?;
@@ -71,6 +72,7 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
     let mut call = Call::new(exchange, pipeline, plan, app.services.clone());
     call.policies = policies_of(app, caller).await?;
     call.allowlist = allowlist;
+    call.providers = providers;
     call.passed = passed;
     call.traceparent = header(head, "traceparent")?.map(str::to_owned);
     call.resume = name("x-tappass-resume", header(head, "x-tappass-resume")?)?;

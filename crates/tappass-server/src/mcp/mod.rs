@@ -13,16 +13,25 @@ pub mod stream;
 pub mod transport;
 pub mod upstream;
 
-use tappass_identity::Sealer;
+use std::sync::Arc;
+
+use tappass_identity::{
+    SealError, Sealer,
+    vault::{Vault, VaultError},
+};
 use tappass_store::{McpServer, Store};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::egress::Egress;
 
 /// What the gateway needs for MCP servers.
 pub struct Mcp {
     store: Store,
+    /// Seals what servers say, and the ids of sessions with them.
     sealer: Sealer,
+    /// Seals their credentials.
+    vault: Arc<Vault>,
     /// The way to their addresses.
     pub egress: Egress,
 }
@@ -30,30 +39,66 @@ pub struct Mcp {
 impl Mcp {
     /// Over a database, with what seals credentials and definitions.
     #[must_use]
-    pub fn new(store: Store, sealer: Sealer, egress: Egress) -> Self {
-        Self { store, sealer, egress }
+    pub fn new(store: Store, sealer: Sealer, vault: Arc<Vault>, egress: Egress) -> Self {
+        Self { store, sealer, vault, egress }
     }
 
     /// Seals a server's credential: it opens for this server only.
     ///
     /// # Errors
-    /// A sentence for the log.
-    pub fn seal_credential(&self, org_id: Uuid, server: &str, value: &str) -> Result<String, String> {
-        let place = format!("mcp credential:{org_id}:{server}");
-        self.sealer.seal(&place, value.as_bytes()).map_err(|e| e.to_string())
+    /// [`VaultError`].
+    pub async fn seal_credential(
+        &self,
+        org_id: Uuid,
+        server: &str,
+        value: &str,
+    ) -> Result<String, VaultError> {
+        self.vault.seal(org_id, &place(server), value).await
     }
 
     /// A server's credential: its header and its value. `None` where it has none.
     ///
     /// # Errors
-    /// A sentence for the log.
-    pub fn credential(&self, server: &McpServer) -> Result<Option<(String, String)>, String> {
+    /// [`VaultError`].
+    pub async fn credential(
+        &self,
+        server: &McpServer,
+    ) -> Result<Option<(String, Zeroizing<String>)>, VaultError> {
         let (Some(header), Some(sealed)) = (&server.settings.header, &server.credential) else {
             return Ok(None);
         };
-        let place = format!("mcp credential:{}:{}", server.org_id, server.name);
-        let opened = self.sealer.open(&place, sealed).map_err(|e| e.to_string())?;
-        let value = String::from_utf8(opened).map_err(|e| e.to_string())?;
-        Ok(Some((header.clone(), value)))
+        Ok(Some((header.clone(), self.opened(server.org_id, &server.name, sealed).await?)))
     }
+
+    /// Seals an organisation's credentials anew with its newest data key; gives how many.
+    ///
+    /// # Errors
+    /// [`VaultError`]; the rest is left as it is.
+    pub async fn reseal(&self, org_id: Uuid) -> Result<usize, VaultError> {
+        let mut resealed = 0;
+        for (server, sealed) in self.store.mcp_servers().credentials(org_id).await? {
+            let opened = self.opened(org_id, &server, &sealed).await?;
+            let anew = self.vault.seal(org_id, &place(&server), &opened).await?;
+            resealed += usize::from(self.store.vault().reseal_mcp(org_id, &server, &sealed, &anew).await?);
+        }
+        Ok(resealed)
+    }
+
+    async fn opened(
+        &self,
+        org_id: Uuid,
+        server: &str,
+        sealed: &str,
+    ) -> Result<Zeroizing<String>, VaultError> {
+        if Vault::is_sealed(sealed) {
+            return self.vault.open(org_id, &place(server), sealed).await;
+        }
+        // As it was sealed before there was a vault.
+        let opened = self.sealer.open(&format!("mcp credential:{org_id}:{server}"), sealed)?;
+        String::from_utf8(opened).map(Zeroizing::new).map_err(|_| SealError.into())
+    }
+}
+
+fn place(server: &str) -> String {
+    format!("mcp credential:{server}")
 }

@@ -112,13 +112,13 @@ pub async fn send(
 ) -> Result<Reply, Fault> {
     let patience = patience(link);
     let late = || Fault::TimedOut(patience.as_secs());
-    let request = request(link, method, body, more)?;
+    let request = request(link, method, body, more).await?;
     let sent = tokio::time::timeout(patience, request.send()).await.map_err(|_| late())?;
     let response = sent.map_err(|error| fault(link, error))?;
     read(link, response).await
 }
 
-fn request(
+async fn request(
     link: &Link,
     method: Method,
     body: Option<&Value>,
@@ -140,8 +140,8 @@ fn request(
     if let Some(session) = &link.session {
         request = request.header(SESSION, session);
     }
-    let credential = link.app.mcp.credential(&link.server).map_err(|error| {
-        tracing::error!(server = link.server.name, error, "an MCP server's credential cannot be opened");
+    let credential = link.app.mcp.credential(&link.server).await.map_err(|error| {
+        tracing::error!(server = link.server.name, %error, "an MCP server's credential cannot be opened");
         Fault::Unreachable
     })?;
     if let Some((name, value)) = credential {

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
 use super::tables::{
-    agents, approvals, audit, auth, docs, govern, health, mcp, models, people, pipelines, sessions, sso,
+    agents, approvals, audit, auth, credentials, docs, govern, health, mcp, models, people, pipelines, sessions,
+    sso,
     tokens,
 };
 use crate::{error::ErrorShape, state::App};
@@ -139,6 +140,7 @@ pub fn routes() -> Vec<Route> {
         people::routes(),
         agents::routes(),
         tokens::routes(),
+        credentials::routes(),
         pipelines::routes(),
         approvals::routes(),
         mcp::routes(),

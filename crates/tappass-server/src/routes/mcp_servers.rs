@@ -14,6 +14,7 @@ use tappass_audit::EventType;
 use tappass_model::{ToolRules, clock::rfc3339};
 use tappass_store::{McpServer, McpSettings, McpTool};
 
+use super::credentials::vault_error;
 use crate::{
     body,
     error::ApiError,
@@ -206,7 +207,7 @@ pub async fn add(
     let (org_id, name) = (scope.org_id, new.name);
     let blank =
         McpServer { org_id, name, settings, credential: None, version: 1, created_at: now, updated_at: now };
-    let server = apply(&app, blank, new.set)?;
+    let server = apply(&app, blank, new.set).await?;
     if server.settings.url.is_empty() {
         return Err(invalid("`url` is needed: where the server speaks MCP over Streamable HTTP.".to_owned()));
     }
@@ -239,7 +240,7 @@ pub async fn change(
     let before = find(&app, &scope, &name).await?;
     check_match(&headers, before.version)?;
     let credential = change.credential.is_some();
-    let after = McpServer { updated_at: app.clock.now(), ..apply(&app, before.clone(), change)? };
+    let after = McpServer { updated_at: app.clock.now(), ..apply(&app, before.clone(), change).await? };
     let version = app.store.mcp_servers().update(&after).await?.ok_or_else(ApiError::not_found)?;
     let mut changes = changes(&before.settings, &after.settings);
     if credential {
@@ -323,7 +324,7 @@ fn check_name(name: &str) -> Result<(), ApiError> {
 }
 
 /// A server with these changes, all checked.
-fn apply(app: &App, mut server: McpServer, change: ServerChange) -> Result<McpServer, ApiError> {
+async fn apply(app: &App, mut server: McpServer, change: ServerChange) -> Result<McpServer, ApiError> {
     foreign(&change.other)?;
     let settings = &mut server.settings;
     if let Some(url) = change.url {
@@ -364,9 +365,14 @@ fn apply(app: &App, mut server: McpServer, change: ServerChange) -> Result<McpSe
         if let (Some(header), Some(value)) = (&header, &value) {
             check_credential(header, value)?;
         }
-        let seal = |value: String| app.mcp.seal_credential(server.org_id, &server.name, &value);
         server.settings.header = header;
-        server.credential = value.map(seal).transpose().map_err(ApiError::internal)?;
+        server.credential = match value {
+            None => None,
+            Some(value) => {
+                let sealed = app.mcp.seal_credential(server.org_id, &server.name, &value).await;
+                Some(sealed.map_err(vault_error)?)
+            }
+        };
     }
     Ok(server)
 }

@@ -7,6 +7,7 @@ pub mod allowlist;
 pub mod approvals;
 pub mod audit;
 pub mod auth;
+pub mod credentials;
 pub mod debug;
 pub mod docs;
 pub mod explain;

@@ -90,20 +90,24 @@ pub async fn count_tokens(asked: Asked) -> Result<Response, ApiError> {
 
 /// `GET /v1/models`: what each configured provider says it has, under its routing prefix. In OpenAI's shape, and in
 /// Anthropic's for its clients, who say which version of the API they speak.
-pub async fn models(State(app): State<App>, _: Agent, head: HeaderMap) -> Json<Value> {
-    let listed = app.providers.models().await;
+pub async fn models(
+    State(app): State<App>,
+    Agent(caller): Agent,
+    head: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    let listed = app.own_providers.of(caller.org_id).await?.models().await;
     if head.contains_key("anthropic-version") {
         // Nobody says when a model was made: the API's clients read a time all the same.
         let one = |(_, id): (_, String)| json!({"type": "model", "display_name": id, "created_at": "1970-01-01T00:00:00Z", "id": id});
         let data: Vec<Value> = listed.into_iter().map(one).collect();
         let id = |item: Option<&Value>| item.map(|item| item["id"].clone()).unwrap_or_default();
-        return Json(
+        return Ok(Json(
             json!({"first_id": id(data.first()), "last_id": id(data.last()), "has_more": false, "data": data}),
-        );
+        ));
     }
     let data: Vec<Value> = listed
         .into_iter()
         .map(|(provider, model)| json!({"id": model, "object": "model", "created": 0, "owned_by": provider}))
         .collect();
-    Json(json!({"object": "list", "data": data}))
+    Ok(Json(json!({"object": "list", "data": data})))
 }

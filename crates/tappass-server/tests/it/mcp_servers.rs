@@ -56,9 +56,12 @@ async fn a_server_is_added_shown_changed_and_removed() {
     let app = world.gateway.app();
     let org: Uuid = world.ours.org_id.parse().expect("a UUID");
     let mut stored = app.store.mcp_servers().get(org, "tickets").await.expect("an answer").expect("it");
-    assert_eq!(app.mcp.credential(&stored).expect("opens"), Some(("x-key".to_owned(), "k-77".to_owned())));
+    assert_eq!(
+        app.mcp.credential(&stored).await.expect("opens"),
+        Some(("x-key".to_owned(), "k-77".to_owned().into()))
+    );
     stored.name = "other".to_owned();
-    assert!(app.mcp.credential(&stored).is_err());
+    assert!(app.mcp.credential(&stored).await.is_err());
     let bare = admin(&world, Method::PATCH, "/admin/mcp/servers/tickets", json!({"credential": null})).await;
     assert_eq!(bare.json()["credential"], Value::Null);
 

@@ -1,6 +1,8 @@
 //! Every provider behind the front door, each answering in its own documented form: texts, streams, tools, pictures,
 //! errors, streams that break.
 
+mod vault;
+
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};

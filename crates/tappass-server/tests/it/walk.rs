@@ -37,6 +37,7 @@ pub fn fill(route: &Route, things: &Things) -> String {
         .replace("{session}", &things.session_id)
         .replace("{server}", &things.mcp_server)
         .replace("{hash}", &things.definition)
+        .replace("{provider}", &things.credential)
         .replace("{approval}", if decided { &things.approved_id } else { &things.approval_id })
 }
 
@@ -68,6 +69,7 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
         "/agents/register" | "/admin/agents" => json!({"agent_id": format!("walked-{fresh}")}),
         "/agents/{agent}" if route.method == Method::PATCH => json!({"description": "changed"}),
         "/agents/{agent}/scope" if route.method == Method::PUT => json!({"tools": ["read_*"]}),
+        "/credentials/{provider}" if route.method == Method::PUT => json!({"value": "sk-walked"}),
         "/tokens/attenuate" | "/tokens/verify" => json!({"token": things.capability}),
         "/agents/{agent}/pipeline" => json!({"pipeline": "starter"}),
         "/policies/{question}" if route.method == Method::PUT => {
@@ -295,6 +297,7 @@ async fn a_foreign_id_is_as_good_as_none() {
         approval_id: id.clone(),
         approved_id: id.clone(),
         session_id: id.clone(),
+        credential: id.clone(),
         mcp_server: id.clone(),
         definition: id.clone(),
         entry_id: id.clone(),
@@ -331,7 +334,8 @@ async fn a_foreign_id_is_as_good_as_none() {
             }
         }
         // What `PUT /pipelines/{name}` writes is one's own, whatever others have by that name.
-        let written = route.method == Method::PUT && route.path == "/pipelines/{name}";
+        let written = route.method == Method::PUT
+            && matches!(route.path, "/pipelines/{name}" | "/credentials/{provider}");
         // A question is no id: everyone has the same four.
         if !route.path.contains('{') || written || route.path == "/policies/{question}" {
             continue;
@@ -369,7 +373,7 @@ async fn a_foreign_id_is_as_good_as_none() {
 }
 
 /// What must not be seen of another organisation.
-fn traces(things: &Things) -> [&String; 14] {
+fn traces(things: &Things) -> [&String; 15] {
     [
         &things.org_id,
         &things.agent_id,
@@ -377,6 +381,7 @@ fn traces(things: &Things) -> [&String; 14] {
         &things.key_id,
         &things.pipeline,
         &things.mcp_server,
+        &things.credential,
         &things.user_id,
         &things.email,
         &things.login_id,

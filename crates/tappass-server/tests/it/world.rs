@@ -62,6 +62,8 @@ pub struct Things {
     pub approval_id: String,
     /// Can be used.
     pub approved_id: String,
+    /// A credential in the vault, by its name.
+    pub credential: String,
     /// A capability token of the agent's.
     pub capability: String,
 }
@@ -151,6 +153,10 @@ impl Org {
         let session = ask(gateway, &key, Method::POST, "/sessions", json!({})).await.json();
         let mcp = self.mcp(gateway).await;
         let person = self.person(gateway).await;
+        let credential = format!("credential-{}", gateway.app().ids.uuid().simple());
+        let uri = format!("/credentials/{credential}");
+        let set = ask(gateway, &self.admin, Method::PUT, &uri, json!({"value": "sk-of-the-walk"})).await;
+        assert_eq!(set.status, 200, "{set:?}");
         let entry = json!({"text": agent_id});
         let entry = ask(gateway, &self.admin, Method::POST, "/allowlist", entry).await.json();
         Things {
@@ -175,6 +181,7 @@ impl Org {
             reset_token: person.reset_token,
             approval_id: asked.0,
             approved_id: asked.1,
+            credential,
             capability: text(&call["tappass"]["capability_token"]["token"]),
         }
     }

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tappass_model::{Change, Dialect, Exchange, Finding, OnDetection, Origin, Outcome, Usage};
-use tappass_provider::{ProviderCall, ProviderReply, dialects::chat};
+use tappass_provider::{ProviderCall, ProviderReply, Providers, dialects::chat};
 
 use crate::{
     mask::{self, Mask},
-    runner::{Call, Services},
+    runner::Call,
     step::{Category, Define, Meta, Phase, StepError, Waiting},
 };
 
@@ -151,10 +151,10 @@ impl LlmJudge {
         (read * self.usd_per_million_read + written * self.usd_per_million_written) / 1e6
     }
 
-    async fn ask(&self, services: &Services, body: Value) -> Result<Value, StepError> {
+    async fn ask(&self, providers: &Providers, body: Value) -> Result<Value, StepError> {
         let failed = |what: &str| StepError::Failed(format!("the judge {what}"));
         // Resolved by its own model: the key of a provider goes to that provider.
-        let resolved = services.providers.resolve(&self.model);
+        let resolved = providers.resolve(&self.model);
         let (provider, model) = resolved.map_err(|_| failed("has no provider that is configured"))?;
         let send = ProviderCall {
             dialect: Dialect::OpenAiChat,
@@ -208,7 +208,7 @@ impl Waiting for LlmJudge {
             return Err(StepError::Failed("the judge's calls of the day are spent".into()));
         }
         let fence = fence(x);
-        let answer = self.ask(&services, self.body(&texts, &fence)).await?;
+        let answer = self.ask(&call.providers, self.body(&texts, &fence)).await?;
         let usage = chat::read_answer(&answer).usage;
         let spent = Change::Spend { usd: self.usd(usage), tokens: usage.total() };
         state.remember(&today, &[spent], 2 * DAY).await;
@@ -232,10 +232,10 @@ impl Waiting for LlmJudge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Known, Nobody, testing};
+    use crate::{Known, Nobody, runner::Services, testing};
     use tappass_detect::Scanner;
     use tappass_model::{Family, SystemClock, SystemIds};
-    use tappass_provider::{Providers, Tagger};
+    use tappass_provider::Tagger;
     use tappass_store::MemoryState;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

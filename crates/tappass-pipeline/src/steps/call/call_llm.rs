@@ -40,7 +40,7 @@ impl Define for CallLlm {
 #[async_trait::async_trait]
 impl Waiting for CallLlm {
     async fn run(&self, call: &mut Call) -> Result<Outcome, StepError> {
-        let (provider, model) = call.services.providers.resolve(call.model())?;
+        let (provider, model) = call.providers.resolve(call.model())?;
         let owner = owner_of(&call.exchange);
         let request = &mut call.exchange.request;
         let send = ProviderCall {

@@ -136,7 +136,7 @@ impl ModelRouting {
 impl Waiting for ModelRouting {
     async fn run(&self, call: &mut Call) -> Result<Outcome, StepError> {
         let level = call.exchange.classification;
-        let providers = &call.services.providers;
+        let providers = &call.providers;
         // The provider of a model, and why it may not be called.
         let judge = |model: &str| match providers.resolve(model) {
             Ok((provider, _)) => {

@@ -4,6 +4,7 @@ pub mod agents;
 pub mod approvals;
 pub mod audit;
 pub mod auth;
+pub mod credentials;
 pub mod docs;
 pub mod govern;
 pub mod health;
