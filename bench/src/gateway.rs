@@ -61,6 +61,8 @@ impl Program {
             .env_clear()
             .env("HOME", data)
             .env("TAPPASS_HOST", "127.0.0.1")
+            .env("TAPPASS_LICENSE", include_str!("../../tests/license/license.txt").trim())
+            .env("TAPPASS_LICENSE_PUBLIC_KEY", include_str!("../../tests/license/public-key.txt").trim())
             .env("OPENAI_API_KEY", "sk-bench")
             .env("OPENAI_BASE_URL", format!("http://{}/v1", self.upstream))
             .current_dir(data)

@@ -23,6 +23,8 @@ export async function start(variables = {}) {
   const provider = await standIn();
   const environment = {
     PATH: process.env.PATH,
+    TAPPASS_LICENSE: readFileSync(join(ROOT, "tests/license/license.txt"), "utf8").trim(),
+    TAPPASS_LICENSE_PUBLIC_KEY: readFileSync(join(ROOT, "tests/license/public-key.txt"), "utf8").trim(),
     HOME: home,
     OPENAI_BASE_URL: `${provider.url}/v1`,
     OPENAI_API_KEY: "sk-of-the-provider",

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, credentials, detect, down, gov, hooks, init, keys, login,
-    logs, mcp, people, run, status, tokens, up,
+    agents, approvals, audit, chat, completions, credentials, detect, down, gov, hooks, init, keys, license,
+    login, logs, mcp, people, run, status, tokens, up,
 };
 
 /// The gateway that every call of a company's AI agents passes through.
@@ -52,6 +52,9 @@ pub enum Command {
     /// The keys that seal what organisations entrust
     #[command(subcommand)]
     Vault(credentials::Vault),
+    /// The licence: shown, verified, issued
+    #[command(subcommand)]
+    License(license::Licenses),
     /// Verify, export and seal the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -83,7 +86,10 @@ pub enum Command {
 
 /// Who uses which commands: the headings of the help. A test keeps it complete.
 pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run the gateway", &["up", "down", "init", "agents", "people", "keys", "credentials", "vault"]),
+    (
+        "Run the gateway",
+        &["up", "down", "init", "agents", "people", "keys", "credentials", "vault", "license"],
+    ),
     ("Govern", &["gov", "approvals", "mcp"]),
     ("Audit", &["audit"]),
     ("Build", &["chat", "run", "hooks", "detect", "completions"]),

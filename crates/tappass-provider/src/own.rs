@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// An organisation's key of a provider, or why it cannot be had, in a sentence for its callers.
-pub type OwnKey = Result<zeroize::Zeroizing<String>, String>;
+pub type OwnKey = Result<String, String>;
 
 impl Providers {
     /// These, with the keys of one organisation, by provider. A provider whose key cannot be had or used is not called with

@@ -74,6 +74,7 @@ impl Server {
         let (app, created) = Box::pin(App::open(setup)).await?;
         app.life.tasks.spawn(app.clone().housekeeping());
         app.life.tasks.spawn(app.svids.clone().keep(app.life.ending.clone()));
+        app.life.tasks.spawn(app.clone().note_license());
         let connections = Connections::new(Gateway::with_routes(app.clone(), routes));
         let accepting = TaskTracker::new();
         accepting.spawn(connections.clone().accept(listener, false));

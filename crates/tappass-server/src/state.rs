@@ -13,8 +13,8 @@ use std::{
 use anyhow::Context;
 use tappass_audit::{AuditConfig, AuditLog, Signer};
 use tappass_identity::{
-    Accounts, Authenticator, Created, ServerSecrets, Svids, capability::TokenKeys, svid::Trouble,
-    vault::Vault,
+    Accounts, Authenticator, Created, ServerSecrets, Svids, capability::TokenKeys, license::Licensed,
+    svid::Trouble, vault::Vault,
 };
 use tappass_model::{Clock, Ids, SystemClock, SystemIds};
 use tappass_pipeline::{Known, Services, compile::DEFAULT_PRESET, compile_preset};
@@ -65,6 +65,8 @@ pub struct Parts {
     pub own_providers: OwnProviders,
     /// The environment, for what refers to it.
     pub(crate) env: Env,
+    /// The licence.
+    pub license: Licensed,
     /// People's accounts.
     pub accounts: Accounts,
     /// Where calls can go.
@@ -206,7 +208,12 @@ impl App {
             .context("the vault key is not taken")?;
         let in_flight = Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS)));
         let anonymous = AnonymousLimit::new(config.limits.anonymous_per_minute);
+        let license = Licensed::of(config.license.as_deref(), config.license_public_key.as_deref());
+        if let Licensed::Invalid(error) = &license {
+            tracing::error!(%error, "the licence is not used; everything goes on as without one");
+        }
         let app = Self(Arc::new(Parts {
+            license,
             config,
             clock,
             ids,

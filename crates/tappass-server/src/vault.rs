@@ -12,12 +12,14 @@ use std::{
 };
 
 use moka::sync::Cache;
-use tappass_identity::vault::{Vault, VaultError, credential_place};
+use tappass_identity::{
+    Zeroizing,
+    vault::{Vault, VaultError, credential_place},
+};
 use tappass_provider::{OwnKey, Providers, own};
 use tappass_store::{Credential, Store, StoreError};
 use tokio::io::AsyncReadExt as _;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::state::Env;
 
@@ -151,7 +153,7 @@ impl OwnProviders {
             let Some(id) = own::takes_key(&credential.name) else { continue };
             refers |= credential.kind != "value";
             let key = match self.value_of(org_id, credential, &of).await {
-                Ok(value) => Ok(value),
+                Ok(value) => Ok(value.to_string()),
                 Err(Unfound::Store(error)) => return Err(error),
                 Err(Unfound::Told(reason)) => {
                     tracing::error!(%org_id, provider = id, reason, "a credential cannot be used");

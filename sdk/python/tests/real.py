@@ -91,6 +91,8 @@ def running(folder: Path, more: Callable[[], dict[str, str]] = dict) -> Iterator
                 "ANTHROPIC_BASE_URL": provider.url,
                 "ANTHROPIC_API_KEY": "ant-of-the-provider",
                 "TAPPASS_ADMIN_API_KEY": ADMIN_KEY,
+                "TAPPASS_LICENSE": (ROOT / "tests/license/license.txt").read_text().strip(),
+                "TAPPASS_LICENSE_PUBLIC_KEY": (ROOT / "tests/license/public-key.txt").read_text().strip(),
                 "TAPPASS_EGRESS_ALLOW": "127.0.0.1",
                 **more(),
             }

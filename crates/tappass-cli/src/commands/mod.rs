@@ -12,6 +12,7 @@ pub mod gov;
 pub mod hooks;
 pub mod init;
 pub mod keys;
+pub mod license;
 pub mod login;
 pub mod logs;
 pub mod mcp;
@@ -58,6 +59,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Keys(keys) => Box::pin(keys.run(&connect(server, out)?, out)).await,
         Command::Credentials(credentials) => Box::pin(credentials.run(&connect(server, out)?, out)).await,
         Command::Vault(vault) => Box::pin(vault.run(&connect(server, out)?, out)).await,
+        Command::License(license) => Box::pin(license.run(server, out)).await,
         Command::Gov(gov) => Box::pin(gov.run(server, out)).await,
         Command::Logs(logs) => Box::pin(logs.run(&connect(server, out)?, out)).await,
         Command::Audit(audit) => Box::pin(audit.run(server, out)).await,

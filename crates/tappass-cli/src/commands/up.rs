@@ -46,6 +46,9 @@ pub struct Up {
     /// Where secrets and the embedded database are kept [env: TAPPASS_DATA_DIR] [default: ~/.tappass/data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// The licence, or `dev` for none: all features, a few agents [env: TAPPASS_LICENSE]
+    #[arg(long, value_name = "LICENSE")]
+    license: Option<String>,
     /// Go on in the background; `tappass down` stops it
     #[arg(long)]
     background: bool,
@@ -94,6 +97,7 @@ impl Up {
             port: self.port,
             storage: self.storage.map(Into::into),
             data_dir: self.data_dir.clone(),
+            license: self.license.clone(),
         };
         let mut config = load(&overrides)?;
         if !self.defaults && !self.background && prompt::is_terminal() {
@@ -209,6 +213,9 @@ impl Up {
         }
         if let Some(dir) = &self.data_dir {
             command.arg("--data-dir").arg(dir);
+        }
+        if let Some(license) = &self.license {
+            command.env("TAPPASS_LICENSE", license);
         }
         // A process group of its own: Ctrl-C and the end of this terminal are not for it.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);

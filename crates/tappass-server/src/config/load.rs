@@ -24,6 +24,8 @@ pub struct Overrides {
     pub storage: Option<Storage>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
+    /// `--license`.
+    pub license: Option<String>,
 }
 
 /// What is wrong with the configuration, and where.
@@ -58,12 +60,14 @@ pub enum ConfigError {
 }
 
 /// The environment variables of the server's configuration, the field each sets, and how its text is read.
-const ENVIRONMENT: [(&str, &str, Kind); 20] = [
+const ENVIRONMENT: [(&str, &str, Kind); 22] = [
     ("TAPPASS_HOST", "host", Kind::Text),
     ("TAPPASS_PORT", "port", Kind::Number),
     ("TAPPASS_DATA_DIR", "data_dir", Kind::Text),
     ("TAPPASS_STORAGE", "storage", Kind::Text),
     ("DATABASE_URL", "database_url", Kind::Text),
+    ("TAPPASS_LICENSE", "license", Kind::Text),
+    ("TAPPASS_LICENSE_PUBLIC_KEY", "license_public_key", Kind::Text),
     ("TAPPASS_BASE_URL", "base_url", Kind::Text),
     ("TAPPASS_TRUSTED_PROXIES", "trusted_proxies", Kind::List),
     ("TAPPASS_EGRESS_ALLOW", "egress_allow", Kind::List),
@@ -154,6 +158,9 @@ impl Layers {
         let text = |v: &Path| Value::String(v.to_string_lossy().into_owned());
         if let Some(host) = &flags.host {
             self.set("host", Value::String(host.clone()), "flag --host".to_owned());
+        }
+        if let Some(license) = &flags.license {
+            self.set("license", Value::String(license.clone()), "flag --license".to_owned());
         }
         if let Some(port) = flags.port {
             self.set("port", Value::Integer(port.into()), "flag --port".to_owned());

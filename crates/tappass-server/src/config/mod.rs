@@ -61,6 +61,10 @@ pub struct Config {
     /// `postgres://user:password@host/database`, for the storages `postgres` and `supabase`.
     #[serde(skip_serializing)]
     pub database_url: Option<String>,
+    /// The licence, or `dev` for none: it decides how many agents may be registered, and nothing else.
+    pub license: Option<String>,
+    /// The public key of licences (base64 of 32 bytes), where the operator issues their own.
+    pub license_public_key: Option<String>,
     /// The address that clients see, when a proxy stands in front: `https://tappass.example.com`.
     pub base_url: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
@@ -109,6 +113,8 @@ impl Default for Config {
             data_dir: home().join(".tappass").join("data"),
             storage: Storage::default(),
             database_url: None,
+            license: None,
+            license_public_key: None,
             base_url: None,
             trusted_proxies: Vec::new(),
             egress_allow: Vec::new(),

@@ -16,12 +16,11 @@ pub mod upstream;
 use std::sync::Arc;
 
 use tappass_identity::{
-    SealError, Sealer,
+    SealError, Sealer, Zeroizing,
     vault::{Vault, VaultError},
 };
 use tappass_store::{McpServer, Store};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::egress::Egress;
 

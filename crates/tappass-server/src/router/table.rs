@@ -7,9 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
 use super::tables::{
-    agents, approvals, audit, auth, credentials, docs, govern, health, mcp, models, people, pipelines, sessions,
-    sso,
-    tokens,
+    agents, approvals, audit, auth, credentials, docs, govern, health, mcp, models, people, pipelines,
+    sessions, sso, tokens,
 };
 use crate::{error::ErrorShape, state::App};
 

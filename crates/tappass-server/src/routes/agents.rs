@@ -139,6 +139,7 @@ pub async fn register(
     body::Json(new): body::Json<Register>,
 ) -> Result<(StatusCode, Json<Registered>), ApiError> {
     check_id(&new.agent_id)?;
+    admitted(&app).await?;
     let now = app.clock.now();
     let agent = Agent {
         agent_uuid: app.ids.uuid(),
@@ -350,6 +351,13 @@ async fn check_settings(app: &App, org_id: Uuid, settings: &AgentSettings) -> Re
         return Err(ApiError::unprocessable("mode_below_floor", detail));
     }
     super::pipelines::compiled(app, org_id, &settings.pipeline).await.map(|_| ())
+}
+
+/// Whether the licence lets one more agent be registered. It has no say in anything else.
+async fn admitted(app: &App) -> Result<(), ApiError> {
+    let there = app.store.agents().count().await?;
+    let refused = |(code, detail): (&'static str, String)| ApiError::new(StatusCode::FORBIDDEN, code, detail);
+    app.license.admits(there, app.clock.now()).map_err(refused)
 }
 
 fn check_id(id: &str) -> Result<(), ApiError> {

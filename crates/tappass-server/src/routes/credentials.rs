@@ -88,7 +88,7 @@ pub async fn set(
     body::Json(new): body::Json<NewCredential>,
 ) -> Result<Json<CredentialView>, ApiError> {
     check_name(&name)?;
-    let text = zeroize::Zeroizing::new(new.value.trim().to_owned());
+    let text = tappass_identity::Zeroizing::new(new.value.trim().to_owned());
     if !is_value(&text) {
         return Err(invalid("`value` must be 1 to 8192 visible ASCII characters, without blanks."));
     }

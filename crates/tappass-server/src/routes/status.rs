@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tappass_identity::svid::Trouble;
+use tappass_identity::{license::Standing, svid::Trouble};
 use tappass_model::clock::rfc3339;
 use tappass_store::PageRequest;
 
@@ -81,9 +81,21 @@ pub async fn status(State(app): State<App>, caller: Caller, scope: Result<Scope,
     checks.push(part("audit", "free disk space or mend the database, then look at the server's log"));
     checks.push(check("opa", Off, "not in use"));
     checks.push(spire(&app).await);
-    checks.push(check("license", Off, "not in use"));
+    checks.push(license(&app).await);
     let state = checks.iter().map(|c| c.state).max().unwrap_or(Pass);
     Json(Status { state, version: env!("CARGO_PKG_VERSION"), checks })
+}
+
+async fn license(app: &App) -> Check {
+    let now = app.clock.now();
+    let told = app.license.told(app.agent_count().await, now);
+    let renew = "set a new one: TAPPASS_LICENSE, or tappass up --license K";
+    match app.license.standing(now) {
+        Standing::Development | Standing::Valid => check("license", Pass, told),
+        // Of an expired one too: nothing has stopped but new registrations.
+        Standing::EndsSoon | Standing::Grace | Standing::Expired => check("license", Warn, told).hint(renew),
+        Standing::Invalid => check("license", Warn, told).hint("look at it with `tappass license verify`"),
+    }
 }
 
 fn config(app: &App) -> Check {

@@ -36,6 +36,8 @@ impl Answer {
 /// In memory, with its secrets given, so that nothing is written; nobody is turned away for asking too often.
 pub fn config() -> Config {
     let mut config = Config { port: 0, storage: Storage::Memory, ..Config::default() };
+    config.license = Some(include_str!("../../../../tests/license/license.txt").to_owned());
+    config.license_public_key = Some(include_str!("../../../../tests/license/public-key.txt").to_owned());
     config.data_dir = "/nonexistent/tappass".into();
     config
 }

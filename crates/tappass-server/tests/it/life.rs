@@ -3,6 +3,8 @@
 #[path = "spiffe/mod.rs"]
 mod spiffe;
 
+mod license;
+
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State};

@@ -256,7 +256,8 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
 }
 
 /// Routes that act on no organisation's things.
-const UNSCOPED: [&str; 7] = [
+const UNSCOPED: [&str; 8] = [
+    "/admin/license",
     "/admin/token-keys",
     "/admin/token-keys/rotate",
     "/metrics",

@@ -15,4 +15,5 @@ mod settings;
 mod shared;
 mod support;
 mod token_keys;
+mod vault;
 mod ways_in;

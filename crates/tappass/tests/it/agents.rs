@@ -1,5 +1,7 @@
 //! People, agents and keys; and what the exit codes tell a script.
 
+mod entrusted;
+
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::support::{Home, PASSWORD};

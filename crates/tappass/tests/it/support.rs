@@ -74,6 +74,9 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tappass"));
         command.args(arguments).env_clear().env("HOME", self.dir.path()).env("TAPPASS_URL", &self.url);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("TAPPASS_LICENSE", include_str!("../../../../tests/license/license.txt").trim());
+        let key = include_str!("../../../../tests/license/public-key.txt").trim();
+        command.env("TAPPASS_LICENSE_PUBLIC_KEY", key);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 
 use crate::{
     router::table::{ADMIN, Auth, MEMBER, Route},
-    routes::{health, status},
+    routes::{health, license, status},
 };
 
 /// Its lines.
@@ -34,6 +34,8 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/metrics", ADMIN, health::prometheus, "Metrics as Prometheus reads them"),
         Route::new(Method::GET, "/admin/metrics", ADMIN, health::metrics, "What each step costs and finds")
             .gives::<crate::metrics::Report>(ok),
+        Route::new(Method::GET, "/admin/license", ADMIN, license::show, "The licence, and how it stands")
+            .gives::<license::LicenseView>(ok),
         Route::new(
             Method::GET,
             "/admin/status",
