@@ -51,9 +51,9 @@ they show whether a detector knows the idea.
 LEFT_OUT = """
 | what | trained and tuned without | precision | recall | F1 | false positives |
 |---|---|---|---|---|---|
-| Prompt injection, rules and model, at 0.5 | each source in turn (7,850 texts) | 0.960 | 0.751 | 0.843 | 0.024 |
-| the same, at 0.6 | | 0.974 | 0.722 | 0.830 | 0.014 |
-| the same, at 0.8, as `starter` has it | | 0.988 | 0.617 | 0.760 | 0.006 |
+| Prompt injection, rules and model, at 0.5 | each source in turn (7,850 texts) | 0.959 | 0.760 | 0.848 | 0.025 |
+| the same, at 0.6 | | 0.971 | 0.724 | 0.829 | 0.016 |
+| the same, at 0.8, as `starter` has it | | 0.989 | 0.628 | 0.768 | 0.005 |
 | Prompt injection, rules alone | (they are not trained) | | 0.352 | 0.520 | 0.002 |
 | Personal data, all kinds | the texts of presidio-research | | | 0.925 | |
 
