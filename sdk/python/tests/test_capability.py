@@ -19,7 +19,7 @@ from real import Gateway
 from tappass import Agent, Capability, ConfigurationError, TokenRefused, arguments_hash, verify_token
 from tappass.capability import TYPE
 
-ARGUMENTS = {"amount": 5, "note": "Übergabe\n\u0001", "rate": 1e21, "list": [0.1, -0.0, True, None]}
+ARGUMENTS = {"amount": 5, "note": "Übergabe\n\u0001", "rate": 1.5e-9, "list": [0.1, -0.0, True, None]}
 
 
 def scoped(gateway: Gateway, tools: list[str]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def test_hashes_agree_with_the_gateways(gateway: Gateway) -> None:
     for arguments in (
         {},
         {"b": 1, "a": {"z": [], "\U0001f600": "x", "\ufb33": "y"}},
-        {"numbers": [1.0, 100, 1e-7, 123456789.125, 5e-324, 1.7976931348623157e308, -1, 9007199254740991]},
+        {"numbers": [1.0, 100, 1e-7, 123456789.125, 5e-324, 1.8e19, -1, 9007199254740991]},
         {"text": 'quote " back \\ tab \t \u2028 \u007f é'},
     ):
         found = verify_token(mandate(gateway, agent, arguments), jwks=keys(gateway))
