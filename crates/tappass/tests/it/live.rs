@@ -68,7 +68,13 @@ fn a_server_that_comes_back_is_followed_on() {
     let mut child = home.command(&["logs", "-f", "--json"]).spawn().expect("it runs");
     let events = lines(child.stdout.take().expect("a pipe"));
     let _running = Running(child);
-    let next = || events.recv_timeout(DEADLINE).expect("an event");
+    // A server that starts may note which licence it has.
+    let next = || loop {
+        let event = events.recv_timeout(DEADLINE).expect("an event");
+        if event["details"]["license"].is_null() {
+            return event;
+        }
+    };
     assert_eq!(next()["event_type"], "signin");
     home.ok(&["down"]);
     let port = home.url.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");
