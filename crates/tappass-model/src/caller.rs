@@ -22,6 +22,20 @@ pub enum Role {
     PlatformAdmin,
 }
 
+impl Role {
+    /// The name in requests and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Auditor => "auditor",
+            Self::Developer => "developer",
+            Self::OrgAdmin => "org_admin",
+            Self::PlatformAdmin => "platform_admin",
+        }
+    }
+}
+
 /// Which tools an agent may use: names with `*` and `?` globs. Deny wins; an empty `allow` allows all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

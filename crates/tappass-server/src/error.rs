@@ -9,6 +9,8 @@ use tappass_model::Dialect;
 use tappass_provider::dialects::{self, Failure};
 use tappass_store::StoreError;
 
+use crate::dashboard::page;
+
 /// An answer that is an error: a status, a stable code for programs, a sentence for people.
 ///
 /// As a response it has no body yet: the outermost middleware renders it in the shape of the route, with the
@@ -30,6 +32,8 @@ pub enum ErrorShape {
     Problem,
     /// What the clients of a dialect read.
     Of(Dialect),
+    /// A page of the dashboard.
+    Page,
 }
 
 impl ApiError {
@@ -191,12 +195,15 @@ impl ApiError {
         if let Some(cause) = &self.cause {
             tracing::error!(request_id, code = self.code, cause = %chain(cause.as_ref()), "request failed");
         }
-        let (kind, body) = match shape {
-            ErrorShape::Problem => ("application/problem+json", self.to_problem(request_id)),
-            ErrorShape::Of(dialect) => ("application/json", self.told(dialect)),
+        let json = |kind, body: Value| {
+            let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
+            (self.status, kind, body.to_string()).into_response()
         };
-        let mut response = (self.status, body.to_string()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        let mut response = match shape {
+            ErrorShape::Problem => json("application/problem+json", self.to_problem(request_id)),
+            ErrorShape::Of(dialect) => json("application/json", self.told(dialect)),
+            ErrorShape::Page => page::failure(self, request_id),
+        };
         for (name, value) in &self.headers {
             response.headers_mut().insert(name.clone(), value.clone());
         }

@@ -10,6 +10,7 @@ pub mod call;
 pub mod caller;
 pub mod config;
 pub mod cookies;
+pub mod dashboard;
 pub mod egress;
 pub mod error;
 pub mod hooks;

@@ -53,6 +53,14 @@ pub struct Agent {
     pub updated_at: Timestamp,
 }
 
+impl Agent {
+    /// Whether it may call.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.status == AgentStatus::Active
+    }
+}
+
 /// The agents.
 #[derive(Debug, Clone, Copy)]
 pub struct Agents<'a>(pub(crate) &'a Db);

@@ -270,6 +270,17 @@ impl Approvals<'_> {
         Ok(page.page(items, |a: &Approval| a.approval_id.to_string()))
     }
 
+    /// How many wait for somebody.
+    pub async fn waiting(&self, org_id: Uuid, now: Timestamp) -> Result<u64, StoreError> {
+        let select = query(
+            "SELECT count(*) AS n FROM approvals WHERE org_id = $1 AND state = 'pending' AND expires_at > $2",
+        );
+        let mut tx = self.0.read().await?;
+        let row = tx.fetch_optional(select.bind(org_id.to_string()).bind(now.as_microsecond())).await?;
+        tx.commit().await?;
+        Ok(row.map(|r| r.int("n")).transpose()?.unwrap_or(0).unsigned_abs())
+    }
+
     /// Decides, if it still waits and is in time. True when it was decided by this. What is approved can be used for as
     /// long again as it could be decided.
     pub async fn decide(

@@ -258,6 +258,17 @@ impl AuditTable<'_> {
         self.0.read().await?.fetch_all(statement).await?.iter().map(checkpoint).collect()
     }
 
+    /// The size of the first checkpoint that covers the event numbered `seq`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn sealed_by(&self, org_id: Uuid, seq: u64) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT size FROM audit_checkpoints WHERE org_id = $1 AND size >= $2 ORDER BY size LIMIT 1";
+        let statement = query(sql).bind(org_id.to_string()).bind(int(seq));
+        let row = self.0.read().await?.fetch_optional(statement).await?;
+        row.map(|r| r.int("size").map(i64::unsigned_abs)).transpose()
+    }
+
     /// The last checkpoint.
     ///
     /// # Errors

@@ -6,12 +6,12 @@ use std::panic::AssertUnwindSafe;
 use axum::{
     extract::{Request, State},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use futures_util::FutureExt;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, header, uri::PathAndQuery};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tappass_identity::AuthError;
-use tappass_model::Role;
 
 use super::Auth;
 use crate::{
@@ -34,20 +34,39 @@ pub struct Guard {
 
 /// Limits → who calls → may they → the route. A panic in the route is its own 500, nobody else's.
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let to_sign_in = (guard.shape == ErrorShape::Page).then(|| sign_in_for(&request)).flatten();
     let mut response = match admit(&guard, request).await {
         Ok(request) => match AssertUnwindSafe(run(&guard, request, next)).catch_unwind().await {
             Ok(response) => response,
             Err(_) => ApiError::internal(format!("the handler of {} panicked", guard.path)).into_response(),
         },
-        Err(error) => error.into_response(),
+        Err(error) => match to_sign_in.filter(|_| error.status() == StatusCode::UNAUTHORIZED) {
+            Some(redirect) => redirect,
+            None => error.into_response(),
+        },
     };
     response.extensions_mut().insert(Matched { path: guard.path, shape: guard.shape });
     response
 }
 
+/// Where a browser without a session is sent instead of being told 401: to sign in, and back here. A part of a page
+/// is fetched by a script, which is told to take the whole page there.
+fn sign_in_for(request: &Request) -> Option<Response> {
+    if credential_given(request.headers()) {
+        return None;
+    }
+    if request.headers().contains_key("hx-request") {
+        return Some((StatusCode::UNAUTHORIZED, [("hx-redirect", "/app/sign-in")]).into_response());
+    }
+    let accepts = request.headers().get(header::ACCEPT)?.to_str().ok()?;
+    let here = request.uri().path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
+    let there = format!("/app/sign-in?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC));
+    accepts.contains("text/html").then(|| Redirect::to(&there).into_response())
+}
+
 async fn run(guard: &Guard, request: Request, next: Next) -> Response {
     // Model routes and MCP answer streams and have their own dialects; the promise of a replay is the management's.
-    let streams = guard.path.starts_with("/mcp/") || guard.shape != ErrorShape::Problem;
+    let streams = guard.path.starts_with("/mcp/") || matches!(guard.shape, ErrorShape::Of(_));
     if !streams && Replays::concern(&request) {
         let app = &guard.app;
         return app
@@ -142,18 +161,8 @@ pub fn decide(auth: Auth, caller: Option<&Caller>) -> Result<(), ApiError> {
         (Auth::Person(least), Some(Caller::Person(person))) if person.role >= least => Ok(()),
         (Auth::Person(least), Some(Caller::Person(person))) => Err(ApiError::forbidden(format!(
             "This needs the role {}; yours is {}.",
-            role_name(least),
-            role_name(person.role)
+            least.as_str(),
+            person.role.as_str()
         ))),
-    }
-}
-
-const fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Member => "member",
-        Role::Auditor => "auditor",
-        Role::Developer => "developer",
-        Role::OrgAdmin => "org_admin",
-        Role::PlatformAdmin => "platform_admin",
     }
 }

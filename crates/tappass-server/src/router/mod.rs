@@ -76,6 +76,7 @@ async fn unknown(method: Method, uri: Uri) -> ApiError {
                 "The gateway does not govern {method} {path}, therefore the call is refused, not passed on."
             )
         }
+        ErrorShape::Page => "The dashboard has no such page.".to_owned(),
         ErrorShape::Problem => {
             format!("There is no route {method} {path}; GET /openapi.json lists them all.")
         }
@@ -116,6 +117,7 @@ const MODEL_PATHS: [&str; 19] = [
 pub(crate) fn error_shape_of(path: &str) -> ErrorShape {
     let first = path.trim_start_matches("/v1").split('/').find(|part| !part.is_empty()).unwrap_or_default();
     match first {
+        "app" => ErrorShape::Page,
         "messages" => ErrorShape::Of(Dialect::AnthropicMessages),
         first if MODEL_PATHS.contains(&first) => ErrorShape::Of(Dialect::OpenAiChat),
         _ => ErrorShape::Problem,

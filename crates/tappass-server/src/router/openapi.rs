@@ -16,7 +16,7 @@ pub fn document(routes: &[Route]) -> Value {
     });
     let mut schemas = settings.into_generator();
     let mut paths = Map::new();
-    for route in routes {
+    for route in routes.iter().filter(|route| route.shape != ErrorShape::Page) {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method.as_str().to_ascii_lowercase()] = operation(route, &mut schemas);
     }
@@ -76,7 +76,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         success["content"] = json!({"application/json": {"schema": answer(schemas)}});
     }
     let (kind, name) = match route.shape {
-        ErrorShape::Problem => ("application/problem+json", "Problem"),
+        ErrorShape::Problem | ErrorShape::Page => ("application/problem+json", "Problem"),
         ErrorShape::Of(
             Dialect::OpenAiChat
             | Dialect::OpenAiResponses

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
 use super::tables::{
-    agents, approvals, audit, auth, credentials, docs, govern, health, mcp, models, people, pipelines,
+    agents, app, approvals, audit, auth, credentials, docs, govern, health, mcp, models, people, pipelines,
     sessions, sso, tokens,
 };
 use crate::{error::ErrorShape, state::App};
@@ -90,6 +90,15 @@ impl Route {
         }
     }
 
+    /// A page of the dashboard.
+    pub fn page<H, T>(path: &'static str, auth: Auth, handler: H, summary: &'static str) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        Self { shape: ErrorShape::Page, ..Self::new(Method::GET, path, auth, handler, summary) }
+    }
+
     /// With a JSON body.
     #[must_use]
     pub fn takes<T: JsonSchema>(mut self) -> Self {
@@ -145,6 +154,7 @@ pub fn routes() -> Vec<Route> {
         mcp::routes(),
         audit::routes(),
         docs::routes(),
+        app::routes(),
     ]
     .into_iter()
     .flatten()

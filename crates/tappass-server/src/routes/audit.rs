@@ -26,21 +26,21 @@ use crate::{
 };
 
 /// The query of `GET /audit` and `GET /audit/stream`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditQuery {
     /// The organisation, for callers with several.
     org_id: Option<Uuid>,
     /// Of this agent.
-    agent_id: Option<String>,
+    pub(crate) agent_id: Option<String>,
     /// Of this type: `llm_call_blocked`.
-    event_type: Option<String>,
+    pub(crate) event_type: Option<String>,
     /// Where this was done: `block`.
-    action: Option<String>,
+    pub(crate) action: Option<String>,
     /// At or after this time, RFC 3339.
-    since: Option<String>,
+    pub(crate) since: Option<String>,
     /// Before this time, RFC 3339.
-    until: Option<String>,
+    pub(crate) until: Option<String>,
     /// How many at most; 100 unless said otherwise, 500 at most.
     limit: Option<u32>,
     /// `next_cursor` of the page before, or the id of the last event of a stream.
@@ -49,7 +49,7 @@ pub struct AuditQuery {
 
 impl AuditQuery {
     /// What to look for and which page of it.
-    pub(super) fn read(self) -> Result<(AuditFilter, PageRequest), ApiError> {
+    pub(crate) fn read(self) -> Result<(AuditFilter, PageRequest), ApiError> {
         if let Some(name) =
             self.event_type.as_deref().filter(|n| !EventType::ALL.iter().any(|t| t.as_str() == *n))
         {
@@ -110,7 +110,7 @@ pub struct Verdict {
 }
 
 /// An event: the record as it stands in the log, and its hash.
-pub(super) fn view(row: &AuditRow) -> Value {
+pub(crate) fn view(row: &AuditRow) -> Value {
     let mut event: Value =
         serde_json::from_str(&row.body).unwrap_or_else(|_| json!({"unreadable": row.event_id}));
     event["hash"] = json!(row.hash);

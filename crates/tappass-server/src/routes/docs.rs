@@ -5,7 +5,10 @@ use std::{fmt::Write, sync::LazyLock};
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-use crate::router::{Auth, openapi::document, table::routes};
+use crate::{
+    error::ErrorShape,
+    router::{Auth, openapi::document, table::routes},
+};
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(&routes()).to_string());
 static PIPELINE: LazyLock<String> = LazyLock::new(|| tappass_pipeline::compile::schema().to_string());
@@ -32,7 +35,7 @@ pub async fn page() -> Response {
 
 fn render() -> String {
     let mut rows = String::new();
-    for route in routes() {
+    for route in routes().into_iter().filter(|route| route.shape != ErrorShape::Page) {
         let who = match route.auth {
             Auth::Open | Auth::Public => "anyone".to_owned(),
             Auth::Agent => "agent".to_owned(),

@@ -26,6 +26,7 @@ pub fn fill(route: &Route, things: &Things) -> String {
         .replace("{name}", pipeline)
         .replace("{question}", "tools")
         .replace("{event}", if route.path.ends_with("/explain") { &things.call_id } else { &things.event_id })
+        .replace("{build}/{*file}", "0/app.css")
         .replace("{entry}", &things.entry_id)
         // A UUID, and no identity of anybody's.
         .replace("{identity}", &things.key_id)
@@ -337,8 +338,9 @@ async fn a_foreign_id_is_as_good_as_none() {
         // What `PUT /pipelines/{name}` writes is one's own, whatever others have by that name.
         let written = route.method == Method::PUT
             && matches!(route.path, "/pipelines/{name}" | "/credentials/{provider}");
-        // A question is no id: everyone has the same four.
-        if !route.path.contains('{') || written || route.path == "/policies/{question}" {
+        // A question is no id: everyone has the same four. Nor is a style: everyone has the same.
+        let common = route.path == "/policies/{question}" || route.path.starts_with("/app/static/");
+        if !route.path.contains('{') || written || common {
             continue;
         }
         let callers: Vec<(&str, u16)> = match route.auth {

@@ -1,6 +1,7 @@
 //! The table's lines, a file a subject.
 
 pub mod agents;
+pub mod app;
 pub mod approvals;
 pub mod audit;
 pub mod auth;

@@ -1,0 +1,19 @@
+//! The pages, in the order of the navigation.
+
+pub mod agents;
+pub mod audit;
+pub mod call;
+pub mod sign_in;
+
+use tappass_store::PageRequest;
+use uuid::Uuid;
+
+use crate::{error::ApiError, state::App};
+
+/// The names of an organisation's agents, for filters: the first five hundred.
+pub(super) async fn agent_ids(app: &App, org: Uuid) -> Result<Vec<String>, ApiError> {
+    let page = app.store.agents().list(org, &PageRequest { limit: 500, cursor: None }).await?;
+    let mut names: Vec<String> = page.items.into_iter().map(|agent| agent.agent_id).collect();
+    names.sort_unstable();
+    Ok(names)
+}

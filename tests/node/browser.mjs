@@ -1,0 +1,57 @@
+// Debian's Chromium, driven by Playwright, with its own empty profile. It asks nobody but the gateway.
+
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
+const PLACES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const QUIET = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
+];
+
+/** The browser; close it at the end. */
+export function browser() {
+  const executablePath = PLACES.find((place) => place && existsSync(place));
+  if (!executablePath) throw new Error("no Chromium: apt-get install chromium, or set CHROMIUM");
+  return chromium.launch({ executablePath, args: QUIET });
+}
+
+/** A page of its own, signed in, at a window of this width. Whatever the pages' policy stops fails the test. */
+export async function signedIn(browser, gateway, { email = "ada@example.com", password = "correct horse battery", ...options } = {}) {
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 }, timezoneId: "Europe/Brussels", locale: "en-GB", ...options,
+  });
+  const page = await context.newPage();
+  page.troubles = [];
+  page.on("pageerror", (error) => page.troubles.push(String(error)));
+  page.on("console", (line) => {
+    if (line.type() === "error" && !/status of (401|403|404|412|422)/.test(line.text())) page.troubles.push(line.text());
+  });
+  await page.goto(`${gateway.url}/app/sign-in`);
+  await page.getByLabel("E-mail address").fill(email);
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.waitForURL((url) => !url.pathname.endsWith("/sign-in"));
+  return page;
+}
+
+const LOOKS = [
+  ["", 1440, "light"], ["-dark", 1440, "dark"], ["-narrow", 390, "light"], ["-narrow-dark", 390, "dark"],
+];
+
+/** Pictures of what a page shows: light and dark, wide and narrow, in `folder` (docs/images unless said otherwise). */
+export async function pictures(page, name, folder = process.env.PICTURES ?? join(ROOT, "docs/images")) {
+  await mkdir(folder, { recursive: true });
+  for (const [suffix, width, colorScheme] of LOOKS) {
+    await page.setViewportSize({ width, height: width > 600 ? 900 : 844 });
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.evaluate(() => document.fonts.ready);
+    await page.screenshot({ path: join(folder, `${name}${suffix}.png`) });
+  }
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.emulateMedia({ colorScheme: "light" });
+}
