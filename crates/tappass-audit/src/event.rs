@@ -44,6 +44,8 @@ pub enum EventType {
     PolicyChanged,
     /// Another setting was changed; `details` says which.
     ConfigChanged,
+    /// What calls said was read, where it is kept; `details` says how many and what for.
+    PayloadsRead,
     /// Someone signed in.
     Signin,
     /// Someone did not get in.
@@ -58,7 +60,7 @@ pub enum EventType {
 
 impl EventType {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::LlmCall,
         Self::LlmCallBlocked,
         Self::ToolCall,
@@ -75,6 +77,7 @@ impl EventType {
         Self::PipelineChanged,
         Self::PolicyChanged,
         Self::ConfigChanged,
+        Self::PayloadsRead,
         Self::Signin,
         Self::SigninFailed,
         Self::FlagLooseningRefused,
@@ -102,6 +105,7 @@ impl EventType {
             Self::PipelineChanged => "pipeline_changed",
             Self::PolicyChanged => "policy_changed",
             Self::ConfigChanged => "config_changed",
+            Self::PayloadsRead => "payloads_read",
             Self::Signin => "signin",
             Self::SigninFailed => "signin_failed",
             Self::FlagLooseningRefused => "flag_loosening_refused",

@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use aws_lc_rs::rand;
 use moka::sync::Cache;
 use tappass_model::Clock;
-use tappass_store::{Store, StoreError, VaultKey};
+use tappass_store::{KeptCall, Resealed, Store, StoreError, VaultKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -17,6 +17,8 @@ use crate::{SealError, Sealer};
 
 /// How long a data key that seals no more is kept at least, for whoever has read just before what it sealed.
 const KEPT: Duration = Duration::from_secs(60 * 60);
+/// How many kept calls are sealed anew in one transaction.
+const AT_ONCE: u32 = 100;
 /// How many data keys are kept open in memory.
 const OPEN_KEYS: u64 = 10_000;
 
@@ -61,6 +63,12 @@ impl Vault {
         version_of(text).is_some()
     }
 
+    /// The version of the data key that sealed a text.
+    #[must_use]
+    pub fn key_version(sealed: &str) -> Option<i64> {
+        version_of(sealed).map(|(version, _)| version)
+    }
+
     /// Seals a text for a place of an organisation. The organisation's first data key is made when it is first needed.
     ///
     /// # Errors
@@ -100,8 +108,9 @@ impl Vault {
         String::from_utf8(opened.to_vec()).map(Zeroizing::new).map_err(|_| SealError.into())
     }
 
-    /// Makes a new data key for an organisation, which seals from now on, and seals its credentials with it anew. What is
-    /// read meanwhile opens all the while, for the keys before are kept. Gives the new version, and how many were sealed anew.
+    /// Makes a new data key for an organisation, which seals from now on, and seals its credentials and its kept calls with
+    /// it anew. What is read meanwhile opens all the while, for the keys before are kept. Gives the new version, and how many
+    /// credentials were sealed anew.
     ///
     /// # Errors
     /// [`VaultError`]; where the new key is there already, another rotation finishes what was left.
@@ -119,7 +128,34 @@ impl Vault {
             let anew = self.seal_with(org_id, &key, &place, &opened)?;
             resealed += usize::from(table.reseal(org_id, &credential.name, &credential.sealed, &anew).await?);
         }
+        self.reseal_kept(org_id, &key).await?;
         Ok((version, resealed))
+    }
+
+    async fn reseal_kept(&self, org_id: Uuid, key: &VaultKey) -> Result<(), VaultError> {
+        let table = self.store.kept_calls();
+        loop {
+            let some = table.sealed_before(org_id, key.version, AT_ONCE).await?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let mut anew = Vec::with_capacity(some.len());
+            for KeptCall { call_id, sealed: was, .. } in some {
+                let place = kept_place(call_id);
+                match self.open(org_id, &place, &was).await {
+                    Ok(text) => {
+                        let is = self.seal_with(org_id, key, &place, &text)?;
+                        anew.push(Resealed { call_id, was, is });
+                    }
+                    Err(VaultError::Sealed(_)) => {
+                        tracing::warn!(%org_id, call = %call_id, "a kept call cannot be opened; it is forgotten");
+                        table.forget_one(org_id, call_id).await?;
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+            table.reseal(org_id, key.version, &anew).await?;
+        }
     }
 
     /// Forgets the data keys that nothing is sealed with and that have sealed nothing for an hour.
@@ -132,8 +168,8 @@ impl Vault {
         let (own, mcp) =
             (table.credentials(org_id).await?, self.store.mcp_servers().credentials(org_id).await?);
         let sealed = own.iter().map(|c| &c.sealed).chain(mcp.iter().map(|(_, sealed)| sealed));
-        let in_use: Vec<i64> =
-            sealed.filter_map(|sealed| version_of(sealed)).map(|(version, _)| version).collect();
+        let mut in_use: Vec<i64> = sealed.filter_map(|sealed| Self::key_version(sealed)).collect();
+        in_use.extend(self.store.kept_calls().key_versions(org_id).await?);
         for version in table.versions(org_id).await? {
             if !in_use.contains(&version) {
                 table.forget_key(org_id, version, over).await?;
@@ -171,6 +207,12 @@ impl Vault {
 #[must_use]
 pub fn credential_place(name: &str) -> String {
     format!("credential:{name}")
+}
+
+/// Where what one call said is sealed for.
+#[must_use]
+pub fn kept_place(call_id: Uuid) -> String {
+    format!("kept call:{call_id}")
 }
 
 fn wrapping(org_id: Uuid, version: i64) -> String {

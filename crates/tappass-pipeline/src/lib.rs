@@ -8,6 +8,7 @@ mod applies;
 pub mod approvals;
 pub mod arguments;
 mod artifacts;
+pub mod compare;
 pub mod compile;
 pub mod docs;
 pub mod explain;
@@ -20,6 +21,7 @@ pub mod plan;
 mod policy;
 pub mod prices;
 pub mod registry;
+pub mod rehearse;
 pub mod remember;
 pub mod runner;
 mod sealed;
@@ -34,6 +36,7 @@ mod tool_call;
 pub mod trace;
 
 pub use approvals::{Approvals, Nobody};
+pub use compare::{Compared, Effect, compare};
 pub use compile::{
     CompileError, Pipeline, Problem, builtin_names, compile, compile_preset, name_in, pack_names,
     preset_names,

@@ -95,6 +95,8 @@ pub struct Call {
     pub(crate) handed: bool,
     /// Whether it is judged once more without what was objected to: then only that judgement is remembered.
     pub repeated: bool,
+    /// Whether it is one of the past, judged by another pipeline: [`Call::rehearse`].
+    pub(crate) rehearsal: bool,
     /// Whether its client has left: then nobody is asked any more, and no approval used.
     pub left: bool,
     /// The questions that it has put to people.
@@ -139,6 +141,7 @@ impl Call {
             flags_sent: String::new(),
             handed: false,
             repeated: false,
+            rehearsal: false,
             left: false,
             asked: Vec::new(),
             approved: Vec::new(),

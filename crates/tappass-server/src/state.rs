@@ -24,10 +24,11 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    allowlists::Allowlists,
+    allowlists::{Allowlists, allowlists},
     approvals::People,
     config::{Config, Storage},
     egress::{Egress, Rules},
+    kept::Kept,
     mcp::Mcp,
     metrics::Metrics,
     middleware::{AnonymousLimit, Replays},
@@ -77,6 +78,8 @@ pub struct Parts {
     pub policies: Policies,
     /// What organisations never count as a hit.
     pub allowlists: Allowlists,
+    /// What calls say, where it is kept.
+    pub kept: Kept,
     /// Who decides what waits for a person.
     pub people: Arc<People>,
     /// The way to MCP servers.
@@ -173,7 +176,7 @@ impl App {
         let preset = preset.await.context("compiling the default preset broke")??;
         let pipelines = Pipelines::new(store.clone(), &preset, config.storage.is_remote());
         let policies = Policies::new(store.clone(), config.storage.is_remote());
-        let allowlists = Allowlists::new(store.clone(), config.storage.is_remote());
+        let allowlists = allowlists(store.clone(), config.storage.is_remote());
         let signer = Arc::new(Signer::from_seed(&secrets.audit_signing_seed()));
         let mut audit = AuditConfig::new(store.clone(), signer.clone(), clock.clone(), ids.clone());
         // Memory that ends with the process needs no file that outlives it.
@@ -190,6 +193,7 @@ impl App {
         let vault = Arc::new(Vault::new(store.clone(), wraps, clock.clone()));
         let mcp = Mcp::new(store.clone(), sealer, vault.clone(), Egress::new(rules));
         let remote = config.storage.is_remote();
+        let (kept, keeper) = Kept::new(&store, &vault, remote);
         let own_providers = OwnProviders::new(store.clone(), vault, env.clone(), providers.clone(), remote);
         let services = Arc::new(Services {
             state: shared.clone(),
@@ -230,6 +234,7 @@ impl App {
             pipelines,
             policies,
             allowlists,
+            kept,
             people,
             mcp,
             sso,
@@ -241,6 +246,7 @@ impl App {
             anonymous,
             replays: Replays::default(),
         }));
+        app.life.tasks.spawn(keeper.run(app.life.ending.clone()));
         Ok((app, created))
     }
 
@@ -314,6 +320,9 @@ impl App {
                 && let Err(error) = self.store.debug_traces().forget(self.clock.now()).await
             {
                 tracing::warn!(%error, "cannot forget traces for support");
+            }
+            if let Err(error) = self.store.kept_calls().forget(self.clock.now()).await {
+                tracing::warn!(%error, "cannot forget what calls said");
             }
             if minutes % 60 == 1
                 && let Err(error) = self.store.password_resets().forget(self.clock.now()).await

@@ -231,6 +231,34 @@ impl AuditTable<'_> {
         row.map(|r| event(&r)).transpose()
     }
 
+    /// How many calls of models the organisation's log has since a time, of these agents (`None`: of all).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn count_calls(
+        &self,
+        org_id: Uuid,
+        agents: Option<&[String]>,
+        since: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let marks: Vec<String> = (3..agents.unwrap_or_default().len() + 3).map(|n| format!("${n}")).collect();
+        let of = match (agents, marks.as_slice()) {
+            (None, _) => String::new(),
+            (Some(_), []) => " AND 1 = 0".to_owned(),
+            (Some(_), marks) => format!(" AND agent_id IN ({})", marks.join(", ")),
+        };
+        let sql = format!(
+            "SELECT COUNT(*) AS n FROM audit_events WHERE org_id = $1 AND ts >= $2 \
+             AND event_type IN ('llm_call', 'llm_call_blocked'){of}"
+        );
+        let mut statement = query(AssertSqlSafe(sql)).bind(org_id.to_string()).bind(since.as_microsecond());
+        for agent in agents.unwrap_or_default() {
+            statement = statement.bind(agent.clone());
+        }
+        let row = self.0.read().await?.fetch_optional(statement).await?;
+        row.map_or(Ok(0), |row| number(&row, "n"))
+    }
+
     /// Up to `limit` events numbered above `after`, in order.
     ///
     /// # Errors

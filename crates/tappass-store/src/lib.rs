@@ -12,6 +12,7 @@ pub mod debug;
 pub mod error;
 pub mod identities;
 pub mod invitations;
+pub mod kept;
 pub mod keys;
 pub mod mcp;
 pub mod migrate;
@@ -39,6 +40,7 @@ pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;
 pub use identities::{Identities, LinkedIdentity};
 pub use invitations::{Invitation, Invitations, Joined};
+pub use kept::{KeptCall, KeptCalls, KeptFilter, Resealed};
 pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
 pub use mcp::{McpDefinition, McpServer, McpServers, McpSettings, McpTool};
 pub use orgs::{Org, OrgTerms, Orgs};
@@ -155,6 +157,12 @@ impl Store {
     #[must_use]
     pub fn debug_traces(&self) -> DebugTraces<'_> {
         DebugTraces(&self.db)
+    }
+
+    /// What calls said, where it is kept.
+    #[must_use]
+    pub fn kept_calls(&self) -> KeptCalls<'_> {
+        KeptCalls(&self.db)
     }
 
     /// Sessions that agents have made by name.

@@ -35,6 +35,8 @@ pub struct Placed {
     pub common: Common,
     /// What of a call it is about.
     pub about: About,
+    /// The memories it reads or adds to.
+    pub remembers: &'static [Scope],
     /// Its own parameters, complete.
     pub parameters: Value,
     /// The step.
@@ -188,8 +190,8 @@ fn build(
                 if meta.phase == Phase::Before {
                     allowed.extend(allowed_by(&built));
                 }
-                let Built { about, parameters, run, .. } = built;
-                steps.push(Placed { meta, common, about, parameters, run });
+                let Built { about, remembers, parameters, run, .. } = built;
+                steps.push(Placed { meta, common, about, remembers, parameters, run });
             }
             Err(error) => problems.push(located(entry, parameters, source, &error)),
         }

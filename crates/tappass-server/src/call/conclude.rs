@@ -26,7 +26,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// # Errors
 /// 503 `audit_unavailable`.
 pub async fn record(open: &mut Open) -> Result<(), ApiError> {
-    if open.events.is_empty() {
+    let first = open.events.is_empty();
+    if first {
         open.call.settle().await;
         open.call.skip_rest(&why_the_rest_did_not_run(open));
         observe(open);
@@ -45,6 +46,9 @@ pub async fn record(open: &mut Open) -> Result<(), ApiError> {
     } else {
         try_join_all(open.events.iter().map(|event| audit.record_or_spool(event.clone()))).await.map(|_| ())
     };
+    if first && written.is_ok() {
+        open.app.kept.keep(open);
+    }
     written.map_err(|error| {
         let detail = "The audit log cannot record this call, so it is not answered; see GET /health/ready.";
         ApiError::unavailable("audit_unavailable", 2, detail).because(error)

@@ -82,6 +82,7 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
     Ok(Governed::new(Open {
         app: app.clone(),
         received,
+        came: bytes.clone(),
         request_hash: conclude::sha256(bytes),
         response_hash: None,
         wants_trace: asked || caller.settings.trace,

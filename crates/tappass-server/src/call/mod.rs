@@ -19,6 +19,7 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use tappass_audit::Event;
 use tappass_pipeline::{Call, Halt, StreamGuard};
@@ -35,6 +36,8 @@ pub struct Open {
     pub call: Call,
     /// When the request was read.
     pub received: Instant,
+    /// The body as it came.
+    pub came: Bytes,
     /// SHA-256 of the body as it came, in hexadecimal.
     pub request_hash: String,
     /// SHA-256 of the answer as it went out.

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
 use super::tables::{
-    agents, app, approvals, audit, auth, credentials, docs, govern, health, mcp, models, people, pipelines,
-    sessions, sso, tokens,
+    agents, app, approvals, audit, auth, credentials, docs, govern, health, mcp, models, payloads, people,
+    pipelines, sessions, sso, tokens,
 };
 use crate::{error::ErrorShape, state::App};
 
@@ -150,6 +150,7 @@ pub fn routes() -> Vec<Route> {
         tokens::routes(),
         credentials::routes(),
         pipelines::routes(),
+        payloads::routes(),
         approvals::routes(),
         mcp::routes(),
         audit::routes(),

@@ -12,11 +12,11 @@ use serde_json::json;
 use tappass_audit::EventType;
 use tappass_detect::{AllowEntry, Allowlist};
 use tappass_pipeline::allow::entry_id;
-use tappass_store::StoreError;
 
 use crate::{
-    allowlists::{Known, SETTING},
+    allowlists::SETTING,
     body,
+    documents::Known,
     error::ApiError,
     params::{check_match, etag},
     record::Change,
@@ -65,7 +65,7 @@ pub struct NewList {
 /// `GET /allowlist`
 pub async fn show(State(app): State<App>, scope: Scope) -> Result<impl IntoResponse, ApiError> {
     let known = app.allowlists.read(scope.org_id).await?;
-    Ok(view(known.version, known.list.entries()))
+    Ok(view(known.version, known.value.entries()))
 }
 
 /// `PUT /allowlist`
@@ -90,7 +90,7 @@ pub async fn add(
 ) -> Result<Response, ApiError> {
     let known = app.allowlists.read(scope.org_id).await?;
     check_match(&headers, known.version)?;
-    let mut entries = known.list.entries().to_vec();
+    let mut entries = known.value.entries().to_vec();
     if entries.contains(&entry) {
         return Ok((StatusCode::OK, etag(known.version), Json(EntryView::of(&entry))).into_response());
     }
@@ -110,9 +110,9 @@ pub async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let known = app.allowlists.read(scope.org_id).await?;
     check_match(&headers, known.version)?;
-    let mut entries = known.list.entries().to_vec();
+    let mut entries = known.value.entries().to_vec();
     entries.retain(|entry| entry_id(entry) != id);
-    if entries.len() == known.list.entries().len() {
+    if entries.len() == known.value.entries().len() {
         return Err(ApiError::not_found());
     }
     write(&app, &scope, &known, entries).await?;
@@ -120,26 +120,24 @@ pub async fn remove(
 }
 
 /// Checks and writes a list over the one that was read, and records who changed what.
-async fn write(app: &App, scope: &Scope, old: &Known, entries: Vec<AllowEntry>) -> Result<i64, ApiError> {
+async fn write(
+    app: &App,
+    scope: &Scope,
+    old: &Known<Allowlist>,
+    entries: Vec<AllowEntry>,
+) -> Result<i64, ApiError> {
     let check = entries.clone();
     let checked =
         tokio::task::spawn_blocking(move || Allowlist::new(check)).await.map_err(ApiError::internal)?;
     checked.map_err(|e| ApiError::unprocessable("invalid_allowlist", format!("{e}.")))?;
     let body = serde_json::to_string(&entries).map_err(ApiError::internal)?;
-    let written = app.store.settings().put(scope.org_id, SETTING, &body, old.version, app.clock.now()).await;
-    let version = match written {
-        Ok(Some(version)) => version,
-        Ok(None) => return Err(ApiError::not_found()),
-        Err(StoreError::Stale(_)) => return Err(ApiError::precondition_failed()),
-        Err(other) => return Err(other.into()),
-    };
-    app.allowlists.changed(scope.org_id);
+    let version = app.allowlists.write(scope.org_id, &body, old.version, app.clock.now()).await?;
     let missing = |from: &[AllowEntry], of: &[AllowEntry]| -> Vec<AllowEntry> {
         of.iter().filter(|entry| !from.contains(entry)).cloned().collect()
     };
     let details = json!({
         "setting": SETTING, "version": version,
-        "added": missing(old.list.entries(), &entries), "removed": missing(&entries, old.list.entries()),
+        "added": missing(old.value.entries(), &entries), "removed": missing(&entries, old.value.entries()),
     });
     app.changed(Change::new(EventType::ConfigChanged, scope).details(details)).await?;
     Ok(version)

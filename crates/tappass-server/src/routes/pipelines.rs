@@ -194,7 +194,7 @@ pub(super) async fn compiled(app: &App, org_id: Uuid, name: &str) -> Result<Arc<
     app.pipelines.get(org_id, name).await.map_err(failed)
 }
 
-fn failed(e: PipelineError) -> ApiError {
+pub(super) fn failed(e: PipelineError) -> ApiError {
     match e {
         PipelineError::Unknown(name) => {
             let shown: String = name.chars().take(64).collect();

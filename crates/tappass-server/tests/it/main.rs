@@ -27,6 +27,7 @@ mod messages;
 mod people;
 mod policies;
 mod providers;
+mod replay;
 mod responses;
 mod scenarios;
 mod scripted;

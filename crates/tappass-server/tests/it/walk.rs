@@ -77,6 +77,8 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
             json!({"rego": "package tappass.tools\nimport rego.v1\ndefault decision := {\"action\": \"allow\"}\n"})
         }
         "/pipelines/{name}" if route.method == Method::PUT => json!({"preset": "starter"}),
+        "/settings/payloads" if route.method == Method::PUT => json!({"keep_days": 1}),
+        "/pipelines/replay" => json!({"pipeline": "preset: starter"}),
         "/pipelines/import" => json!({"preset": "starter", "name": "imported"}),
         "/admin/approvals/{approval}/decide" => json!({"decision": "approve"}),
         "/allowlist" if route.method == Method::PUT => json!({"items": []}),

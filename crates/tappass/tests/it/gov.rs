@@ -102,3 +102,34 @@ fn policies_are_tested_without_a_server() {
     let broken = home.run(&["gov", "test", folder]);
     assert!(broken.code == 2 && broken.stderr.contains("line"), "{broken:?}");
 }
+
+#[test]
+fn past_calls_are_tried_on_a_changed_pipeline() {
+    let home = Home::signed_in();
+    let file = home.path("stricter.yaml");
+    let path = file.to_str().expect("a path");
+    fs::write(&file, "preset: starter\noverrides: {pii: {on_detection: block}}\n").expect("written");
+    let nothing = home.ok(&["gov", "replay", "--pipeline", path]);
+    assert!(nothing.stderr.contains("tappass gov payloads --keep-days 7"), "what to turn on: {nothing:?}");
+    assert!(home.ok(&["gov", "payloads", "--keep-days", "7"]).stdout.contains("for 7 days"));
+    let key = home.agent("claims-processor");
+    home.run_in(&[("TAPPASS_API_KEY", &key)], &["chat", "mail jan.peeters@acme.eu"]);
+    let kept = || home.json(&["gov", "payloads"])["kept"] == 1;
+    assert!((0..200).any(|_| kept()), "it is written beside the call");
+    let told = home.run(&["gov", "replay", "--pipeline", path, "--since", "1h"]);
+    assert_eq!(told.code, 3, "{told:?}");
+    assert!(told.stdout.contains("newly blocked") && told.stdout.contains("detect_pii"), "{told:?}");
+    assert!(!told.stdout.contains("jan.peeters"), "{told:?}");
+    let json = home.run(&["gov", "replay", "--pipeline", path, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(
+        (&json["counts"]["newly_blocked"], &json["pipeline"]["name"]),
+        (&1.into(), &"stricter".into())
+    );
+    let same = home.ok(&["gov", "replay", "--pipeline", "starter", "--agent", "claims-processor"]);
+    assert!(same.stdout.contains("1 the same"), "{same:?}");
+    assert_eq!(home.run(&["gov", "replay", "--pipeline", "nothing"]).code, 2);
+    assert_eq!(home.run(&["gov", "replay", "--pipeline", path, "--since", "soon"]).code, 2);
+    assert_eq!(home.ok(&["gov", "payloads", "--forget", "--yes"]).code, 0);
+    assert_eq!(home.json(&["gov", "payloads"])["kept"], 0);
+}

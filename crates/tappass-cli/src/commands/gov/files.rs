@@ -211,11 +211,11 @@ fn wrong(file: &Path, error: &CompileError) -> CliError {
     CliError::usage(safe::lines(&lines.join("\n")))
 }
 
-fn is_stdin(file: &Path) -> bool {
+pub(super) fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-async fn read(file: &Path) -> anyhow::Result<String> {
+pub(super) async fn read(file: &Path) -> anyhow::Result<String> {
     use tokio::io::AsyncReadExt as _;
     let shown = safe::text(&file.display().to_string());
     let unreadable = |e: std::io::Error| CliError::usage(format!("{shown} cannot be read: {e}"));

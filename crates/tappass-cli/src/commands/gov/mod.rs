@@ -6,6 +6,7 @@ mod explain;
 mod files;
 mod lint;
 mod policy;
+mod replay;
 
 use std::path::PathBuf;
 
@@ -90,6 +91,10 @@ pub enum Gov {
         #[command(flatten)]
         format: Format,
     },
+    /// Past calls through a changed pipeline: what it would have blocked or masked; exit code 3 when it differs
+    Replay(replay::Replay),
+    /// Whether and how long what calls say is kept, sealed, so that it can be replayed
+    Payloads(replay::Payloads),
     /// The organisation's own policies in Rego: they tighten, never loosen
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -142,6 +147,8 @@ impl Gov {
         match self {
             Self::Lint { .. } | Self::Test { .. } => {}
             Self::Policy(policy) => policy.run(client, out).await?,
+            Self::Replay(replay) => return replay.run(client, out).await,
+            Self::Payloads(payloads) => payloads.run(client, out).await?,
             Self::Diff { file, format } => return file.diff(client, format, out).await,
             Self::Apply { file, yes, format } => file.apply(client, yes, format, out).await?,
             Self::Import { file, format } => file.import(client, format, out).await?,

@@ -11,6 +11,7 @@ pub mod govern;
 pub mod health;
 pub mod mcp;
 pub mod models;
+pub mod payloads;
 pub mod people;
 pub mod pipelines;
 pub mod sessions;
