@@ -281,6 +281,25 @@ impl Approvals<'_> {
         Ok(row.map(|r| r.int("n")).transpose()?.unwrap_or(0).unsigned_abs())
     }
 
+    /// The last one that was approved of the same agent and the same kind: the same tool, or a request too.
+    pub async fn approved_before(&self, approval: &Approval) -> Result<Option<Approval>, StoreError> {
+        let sql = format!(
+            "{SELECT} WHERE approval_id < $3 AND agent_uuid = $4 AND subject = $5 AND COALESCE(tool, '') = $6 \
+             AND decided_at IS NOT NULL AND state_now <> 'denied' ORDER BY approval_id DESC LIMIT 1"
+        );
+        let select = query(sqlx::AssertSqlSafe(sql))
+            .bind(approval.created_at.as_microsecond())
+            .bind(approval.org_id.to_string())
+            .bind(approval.approval_id.to_string())
+            .bind(approval.agent_uuid.to_string())
+            .bind(to_word("subject", &approval.subject)?)
+            .bind(approval.tool.clone().unwrap_or_default());
+        let mut tx = self.0.read().await?;
+        let row = tx.fetch_optional(select).await?;
+        tx.commit().await?;
+        row.as_ref().map(approval_of).transpose()
+    }
+
     /// Decides, if it still waits and is in time. True when it was decided by this. What is approved can be used for as
     /// long again as it could be decided.
     pub async fn decide(

@@ -44,10 +44,10 @@ pub const NAVIGATION: [(&str, &[Entry]); 3] = [
     (
         "Govern",
         &[
-            entry("/app/approvals", "Approvals", "approvals", Role::Auditor),
+            entry("/app/approvals", "Approvals", "approvals", Role::OrgAdmin),
             entry("/app/agents", "Agents", "agents", Role::Auditor),
             entry("/app/pipelines", "Pipelines", "pipelines", Role::Auditor),
-            entry("/app/tools", "Tools and MCP", "tools", Role::Auditor),
+            entry("/app/tools", "Tools and MCP", "tools", Role::OrgAdmin),
         ],
     ),
     (
@@ -56,7 +56,7 @@ pub const NAVIGATION: [(&str, &[Entry]); 3] = [
             entry("/app/credentials", "Credentials", "credentials", Role::Auditor),
             entry("/app/people", "People", "people", Role::Auditor),
             entry("/app/settings", "Settings", "settings", Role::Auditor),
-            entry("/app/status", "Status", "status", Role::PlatformAdmin),
+            entry("/app/status", "Status", "status", Role::Member),
         ],
     ),
 ];

@@ -271,7 +271,7 @@ pub async fn remove(
 }
 
 /// An agent by its id or its UUID.
-pub(super) async fn find(app: &App, scope: &Scope, id_or_uuid: &str) -> Result<Agent, ApiError> {
+pub(crate) async fn find(app: &App, scope: &Scope, id_or_uuid: &str) -> Result<Agent, ApiError> {
     app.store.agents().find(scope.org_id, id_or_uuid).await?.ok_or_else(ApiError::not_found)
 }
 

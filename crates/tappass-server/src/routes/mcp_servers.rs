@@ -126,33 +126,43 @@ impl ServerView {
 /// What is known of a tool.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ToolView {
-    tool: String,
+    pub(crate) tool: String,
     /// `pinned`, or `quarantined`: its definition has changed, and nobody has approved that.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// SHA-256 of the pinned definition's canonical JSON.
-    hash: String,
+    pub(crate) hash: String,
     /// The pinned definition.
-    definition: Value,
-    pinned_at: String,
+    pub(crate) definition: Value,
+    pub(crate) pinned_at: String,
     /// Who approved it; null where it is what was first seen.
-    pinned_by: Option<String>,
+    pub(crate) pinned_by: Option<String>,
     /// The definition that waits, where one does.
-    changed: Option<ChangedView>,
+    pub(crate) changed: Option<ChangedView>,
 }
 
 /// A definition that waits for an admin.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ChangedView {
     /// SHA-256 of its canonical JSON; approving it says this.
-    hash: String,
-    definition: Value,
+    pub(crate) hash: String,
+    pub(crate) definition: Value,
     /// Where it differs from the pinned one.
-    differences: Vec<Difference>,
+    pub(crate) differences: Vec<Difference>,
     /// When it was first seen.
-    since: String,
+    pub(crate) since: String,
 }
 
 impl ToolView {
+    /// What the server says of the tool.
+    pub(crate) fn description(&self) -> &str {
+        self.definition["description"].as_str().unwrap_or_default()
+    }
+
+    /// The pinned definition, to be read.
+    pub(crate) fn pretty(&self) -> String {
+        serde_json::to_string_pretty(&self.definition).unwrap_or_default()
+    }
+
     fn of(app: &App, server: &McpServer, tool: McpTool) -> Self {
         let open = |d| app.mcp.definition(server.org_id, &server.name, &tool.tool, d);
         let definition = open(&tool.pinned);
@@ -275,9 +285,13 @@ pub async fn tools(
     Path(name): Path<String>,
 ) -> Result<Json<Listed<ToolView>>, ApiError> {
     let server = find(&app, &scope, &name).await?;
-    let tools = app.store.mcp_servers().tools(scope.org_id, &name).await?;
-    let items = tools.into_iter().map(|tool| ToolView::of(&app, &server, tool)).collect();
-    Ok(Json(Listed { items, next_cursor: None }))
+    Ok(Json(Listed { items: tools_of(&app, &server).await?, next_cursor: None }))
+}
+
+/// A server's tools, by name.
+pub(crate) async fn tools_of(app: &App, server: &McpServer) -> Result<Vec<ToolView>, ApiError> {
+    let tools = app.store.mcp_servers().tools(server.org_id, &server.name).await?;
+    Ok(tools.into_iter().map(|tool| ToolView::of(app, server, tool)).collect())
 }
 
 /// `POST /admin/mcp/servers/{server}/definitions/{hash}/approve`: pins the definition that waits.
@@ -302,7 +316,8 @@ pub async fn approve(
     Ok(Json(ToolView::of(&app, &server, after)))
 }
 
-async fn find(app: &App, scope: &Scope, name: &str) -> Result<McpServer, ApiError> {
+/// One of the organisation's.
+pub(crate) async fn find(app: &App, scope: &Scope, name: &str) -> Result<McpServer, ApiError> {
     app.store.mcp_servers().get(scope.org_id, name).await?.ok_or_else(ApiError::not_found)
 }
 

@@ -27,21 +27,21 @@ pub enum CheckState {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Check {
     /// What is checked.
-    name: &'static str,
-    state: CheckState,
+    pub(crate) name: &'static str,
+    pub(crate) state: CheckState,
     /// How it is, in a sentence.
-    detail: String,
+    pub(crate) detail: String,
     /// What mends it; null where nothing needs to.
-    hint: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 /// All checks.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Status {
     /// The worst of the checks.
-    state: CheckState,
-    version: &'static str,
-    checks: Vec<Check>,
+    pub(crate) state: CheckState,
+    pub(crate) version: &'static str,
+    pub(crate) checks: Vec<Check>,
 }
 
 use CheckState::{Fail, Off, Pass, Warn};
@@ -59,11 +59,16 @@ impl Check {
 
 /// `GET /admin/status`
 pub async fn status(State(app): State<App>, caller: Caller, scope: Result<Scope, ApiError>) -> Json<Status> {
-    let mut checks = vec![config(&app), server(&app), auth(&caller)];
-    match &scope {
+    Json(status_of(&app, &caller, scope.as_ref()).await)
+}
+
+/// All checks, as one caller sees them.
+pub(crate) async fn status_of(app: &App, caller: &Caller, scope: Result<&Scope, &ApiError>) -> Status {
+    let mut checks = vec![config(app), server(app), auth(caller)];
+    match scope {
         Ok(scope) => {
-            checks.push(agents(&app, scope).await);
-            checks.push(pipelines(&app, scope).await);
+            checks.push(agents(app, scope).await);
+            checks.push(pipelines(app, scope).await);
         }
         Err(error) => {
             let hint = "tappass signup, or name the organisation: tappass status --org UUID";
@@ -80,10 +85,10 @@ pub async fn status(State(app): State<App>, caller: Caller, scope: Result<Scope,
     checks.push(part("database", "look at the server's log, then at the database"));
     checks.push(part("audit", "free disk space or mend the database, then look at the server's log"));
     checks.push(check("opa", Off, "not in use"));
-    checks.push(spire(&app).await);
-    checks.push(license(&app).await);
+    checks.push(spire(app).await);
+    checks.push(license(app).await);
     let state = checks.iter().map(|c| c.state).max().unwrap_or(Pass);
-    Json(Status { state, version: env!("CARGO_PKG_VERSION"), checks })
+    Status { state, version: env!("CARGO_PKG_VERSION"), checks }
 }
 
 async fn license(app: &App) -> Check {

@@ -1,9 +1,13 @@
 //! The pages, in the order of the navigation.
 
+pub mod agent;
 pub mod agents;
+pub mod approvals;
 pub mod audit;
 pub mod call;
 pub mod sign_in;
+pub mod status;
+pub mod tools;
 
 use tappass_store::PageRequest;
 use uuid::Uuid;

@@ -5,7 +5,8 @@
 //                                         is; data-optional leaves it out when empty; data-if-match is sent along.
 //     data-then="reload"                  what follows: reload | go:/app/x/{field} | show:#dialog | event:name | none
 //     data-toast="Saved."                 said afterwards
-//     data-confirm="Really?"              asked before
+//     data-confirm="Really?"              asked before; also on one of its buttons, whose name and value are sent
+//   <button data-key="a">                 is pressed by that key; in a data-row, only when the row has the focus
 //   <button data-open="#dialog">          opens a dialog; data-close closes the one around it
 //   <button data-copy="#id">              copies a text
 //   <time datetime="…">                   is told in this person's time zone, with UTC as its title
@@ -147,7 +148,7 @@
     }
   }
 
-  async function send(form) {
+  async function send(form, submitter) {
     const [method, path] = form.dataset.api.split(" ", 2);
     told(form, "");
     let body;
@@ -157,6 +158,7 @@
       told(form, error.message);
       return;
     }
+    if (submitter?.name && body) put(body, submitter.name, submitter.value);
     const headers = {};
     if (form.dataset.ifMatch) headers["if-match"] = form.dataset.ifMatch;
     if (form.dataset.contentType) headers["content-type"] = form.dataset.contentType;
@@ -213,8 +215,9 @@
     const form = event.target;
     if (!form.dataset.api) return;
     event.preventDefault();
-    if (form.dataset.confirm && !(await confirmed(form.dataset.confirm, form.dataset.confirmLabel))) return;
-    await send(form);
+    const asks = event.submitter?.dataset.confirm ? event.submitter : form;
+    if (asks.dataset.confirm && !(await confirmed(asks.dataset.confirm, asks.dataset.confirmLabel))) return;
+    await send(form, event.submitter);
   });
 
   // Clicks
@@ -351,8 +354,10 @@
       return;
     }
     if ($("dialog[open]")) return;
-    const key = $(`[data-key="${CSS.escape(event.key)}"]:not([disabled])`, document.activeElement?.closest("[data-row]") ?? document)
-      ?? $(`[data-key="${CSS.escape(event.key)}"]:not([disabled])`);
+    // A key that belongs to a row acts on the row that has the focus, and on no other.
+    const keyed = all(`[data-key="${CSS.escape(event.key)}"]:not([disabled])`);
+    const row = document.activeElement?.closest("[data-row]");
+    const key = keyed.find((one) => one.closest("[data-row]") === row) ?? keyed.find((one) => !one.closest("[data-row]"));
     if (event.key === "j") walk(1);
     else if (event.key === "k") walk(-1);
     else if (event.key === "/") $("[data-search]")?.focus();

@@ -5,7 +5,7 @@ use http::Method;
 use crate::{
     dashboard::{assets, pages},
     error::ErrorShape,
-    router::table::{AUDITOR, Auth, Route},
+    router::table::{AUDITOR, Auth, MEMBER, ORG_ADMIN, Route},
 };
 
 /// Its lines.
@@ -15,6 +15,11 @@ pub fn routes() -> Vec<Route> {
         Route::page("/app/audit", AUDITOR, pages::audit::show, "The audit trail, live"),
         Route::page("/app/calls/{event}", AUDITOR, pages::call::show, "One call, step by step"),
         Route::page("/app/agents", AUDITOR, pages::agents::show, "Agents"),
+        Route::page("/app/agents/{agent}", AUDITOR, pages::agent::show, "One agent"),
+        Route::page("/app/approvals", ORG_ADMIN, pages::approvals::show, "What waits for a person"),
+        Route::page("/app/tools", ORG_ADMIN, pages::tools::show, "MCP servers and their tools"),
+        Route::page("/app/tools/{server}", ORG_ADMIN, pages::tools::server, "One MCP server"),
+        Route::page("/app/status", MEMBER, pages::status::show, "How everything is, and what mends it"),
         Route {
             shape: ErrorShape::Page,
             ..Route::new(
