@@ -11,6 +11,7 @@ pub mod db;
 pub mod debug;
 pub mod error;
 pub mod identities;
+pub mod insight;
 pub mod invitations;
 pub mod kept;
 pub mod keys;
@@ -39,6 +40,7 @@ pub use db::{Db, StoreConfig, Tx};
 pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;
 pub use identities::{Identities, LinkedIdentity};
+pub use insight::{Batch, Counts, Insight, Mark, MarkRow, Stopped, Window};
 pub use invitations::{Invitation, Invitations, Joined};
 pub use kept::{KeptCall, KeptCalls, KeptFilter, Resealed};
 pub use keys::{AgentKey, AgentKeys, KeyHolder, KeyKind};
@@ -199,6 +201,12 @@ impl Store {
     #[must_use]
     pub fn settings(&self) -> Settings<'_> {
         Settings(&self.db)
+    }
+
+    /// What the dashboard counts.
+    #[must_use]
+    pub fn insight(&self) -> Insight<'_> {
+        Insight(&self.db)
     }
 
     /// Whether the database answers.

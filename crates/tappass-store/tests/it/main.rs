@@ -6,6 +6,7 @@ mod approvals;
 mod connect;
 mod debug;
 mod identities;
+mod insight;
 mod kept;
 mod mcp;
 mod people;
