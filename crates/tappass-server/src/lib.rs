@@ -15,6 +15,7 @@ pub mod documents;
 pub mod egress;
 pub mod error;
 pub mod hooks;
+pub mod insight;
 pub mod kept;
 pub mod listen;
 pub mod logging;

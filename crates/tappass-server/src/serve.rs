@@ -75,6 +75,7 @@ impl Server {
         app.life.tasks.spawn(app.clone().housekeeping());
         app.life.tasks.spawn(app.svids.clone().keep(app.life.ending.clone()));
         app.life.tasks.spawn(app.clone().note_license());
+        app.life.tasks.spawn(app.clone().fold());
         let connections = Connections::new(Gateway::with_routes(app.clone(), routes));
         let accepting = TaskTracker::new();
         accepting.spawn(connections.clone().accept(listener, false));

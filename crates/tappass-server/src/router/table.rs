@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use tappass_model::{Dialect, Role};
 
 use super::tables::{
-    agents, app, approvals, audit, auth, credentials, docs, govern, health, mcp, models, payloads, people,
-    pipelines, sessions, sso, tokens,
+    agents, app, approvals, audit, auth, credentials, docs, govern, health, insight, mcp, models, payloads,
+    people, pipelines, sessions, sso, tokens,
 };
 use crate::{error::ErrorShape, state::App};
 
@@ -154,6 +154,7 @@ pub fn routes() -> Vec<Route> {
         approvals::routes(),
         mcp::routes(),
         audit::routes(),
+        insight::routes(),
         docs::routes(),
         app::routes(),
     ]

@@ -15,6 +15,7 @@ pub mod follow;
 pub mod govern;
 pub mod health;
 pub mod hooks;
+pub mod insight;
 pub mod license;
 pub mod links;
 pub mod mcp;

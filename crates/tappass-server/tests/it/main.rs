@@ -15,6 +15,7 @@ mod explain;
 mod faults;
 mod gov;
 mod govern;
+mod insight;
 mod life;
 mod management;
 mod mcp;

@@ -25,7 +25,14 @@ pub fn fill(route: &Route, things: &Things) -> String {
         .replace("{key}", &things.key_id)
         .replace("{name}", pipeline)
         .replace("{question}", "tools")
-        .replace("{event}", if route.path.ends_with("/explain") { &things.call_id } else { &things.event_id })
+        .replace(
+            "{event}",
+            match route.path {
+                "/audit/{event}/explain" => &things.call_id,
+                "/insight/marks/{event}" => &things.flagged_id,
+                _ => &things.event_id,
+            },
+        )
         .replace("{build}/{*file}", "0/app.css")
         .replace("{entry}", &things.entry_id)
         // A UUID, and no identity of anybody's.
@@ -98,6 +105,9 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
         "/embeddings" => json!({"model": "builtin/embed", "input": "Hello"}),
         "/messages" | "/messages/count_tokens" => {
             json!({"model": "builtin/echo", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]})
+        }
+        "/insight/marks/{event}" if route.method == Method::PUT => {
+            json!({"step": "detect_pii", "mark": "right"})
         }
         "/sessions" if route.method == Method::POST => json!({"name": "walked"}),
         "/sessions/{session}" => json!({"metadata": {"walked": true}}),
@@ -298,6 +308,7 @@ async fn a_foreign_id_is_as_good_as_none() {
         pipeline: "nothing".to_owned(),
         event_id: id.clone(),
         call_id: id.clone(),
+        flagged_id: id.clone(),
         approval_id: id.clone(),
         approved_id: id.clone(),
         session_id: id.clone(),

@@ -42,6 +42,8 @@ pub struct Things {
     pub pipeline: String,
     pub event_id: String,
     pub call_id: String,
+    /// A call with a finding, which somebody has marked.
+    pub flagged_id: String,
     pub entry_id: String,
     pub session_id: String,
     /// An MCP server, with a definition of a tool that waits for an admin.
@@ -149,6 +151,7 @@ impl Org {
         let set = ask(gateway, &self.admin, Method::PUT, &scope, json!({"tools": ["*"]})).await;
         assert_eq!(set.status, 200, "{set:?}");
         let call = ask(gateway, &key, Method::POST, "/chat/completions", hello).await.json();
+        let flagged = self.flagged(gateway, &key).await;
         let asked = self.questions(gateway, &agent_id, &key).await;
         let session = ask(gateway, &key, Method::POST, "/sessions", json!({})).await.json();
         let mcp = self.mcp(gateway).await;
@@ -167,6 +170,7 @@ impl Org {
             pipeline,
             event_id: text(&events["items"][0]["event_id"]),
             call_id: text(&call["tappass"]["task_id"]),
+            flagged_id: flagged,
             entry_id: text(&entry["id"]),
             session_id: text(&session["id"]),
             mcp_server: mcp.0,
@@ -210,6 +214,18 @@ impl Org {
             invitation_token: invitation_token.to_string(),
             reset_token: reset.to_string(),
         }
+    }
+
+    /// A call in which an address was found, marked as right.
+    async fn flagged(&self, gateway: &Gateway, key: &str) -> String {
+        let body =
+            json!({"model": "builtin", "messages": [{"role": "user", "content": "Ask jan@acme.example"}]});
+        let call = ask(gateway, key, Method::POST, "/chat/completions", body).await.json();
+        let id = call["tappass"]["task_id"].as_str().expect("an id").to_owned();
+        let mark = json!({"step": "detect_pii", "mark": "right"});
+        let done = ask(gateway, &self.admin, Method::PUT, &format!("/insight/marks/{id}"), mark).await;
+        assert_eq!(done.status, 200, "{done:?}");
+        id
     }
 
     /// The ids of a new session and a new personal token of somebody.

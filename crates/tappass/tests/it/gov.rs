@@ -87,6 +87,34 @@ fn the_allowlist_and_an_explanation() {
 }
 
 #[test]
+fn readiness_tells_what_enforce_would_have_refused() {
+    let home = Home::signed_in();
+    let key = home.agent("claims-processor");
+    let text = concat!("use ghp", "_k7Qw2ZxT9vLr4NbY8mJc3HsD6fGp1AeR5uWq");
+    let answer = home.run_in(&[("TAPPASS_API_KEY", &key)], &["chat", text]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    // The server counts beside the calls.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let told = loop {
+        let told = home.json(&["gov", "readiness", "claims-processor", "--since", "2w"]);
+        if told["would_block"] == 1 {
+            break told;
+        }
+        assert!(std::time::Instant::now() < deadline, "{told:#}");
+        std::thread::yield_now();
+    };
+    assert_eq!((&told["calls"], &told["rules"][0]["step"]), (&1.into(), &"detect_secrets".into()));
+    let text = home.ok(&["gov", "readiness"]).stdout;
+    for wanted in
+        ["all agents · the last 7d · 1 calls", "detect_secrets", "  claims-processor  would refuse 1"]
+    {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    assert_eq!(home.run(&["gov", "readiness", "nobody"]).code, 1);
+    assert_eq!(home.run(&["gov", "readiness", "--since", "soon"]).code, 2);
+}
+
+#[test]
 fn policies_are_tested_without_a_server() {
     let home = Home::new();
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies");

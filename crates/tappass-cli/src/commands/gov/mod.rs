@@ -6,6 +6,7 @@ mod explain;
 mod files;
 mod lint;
 mod policy;
+mod readiness;
 mod replay;
 
 use std::path::PathBuf;
@@ -117,6 +118,8 @@ pub enum Gov {
         #[command(flatten)]
         format: Format,
     },
+    /// What enforce would have refused: by rule, agent and example, with what people said of them
+    Readiness(readiness::Readiness),
     /// From now on block and mask what the pipeline says; the agent cannot ask for less
     Enforce {
         /// The agent's id or UUID
@@ -162,6 +165,7 @@ impl Gov {
                 out.note(&format!("{} is under the pipeline {}", safe::text(&agent), safe::text(&pipeline)));
             }
             Self::Explain { call, format } => explain::run(client, &call, format, out).await?,
+            Self::Readiness(readiness) => readiness.run(client, out).await?,
             Self::Enforce { agent, yes } => {
                 let name = safe::text(&agent);
                 if !yes {

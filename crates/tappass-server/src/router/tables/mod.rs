@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod docs;
 pub mod govern;
 pub mod health;
+pub mod insight;
 pub mod mcp;
 pub mod models;
 pub mod payloads;
