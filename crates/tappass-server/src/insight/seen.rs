@@ -208,7 +208,7 @@ impl Seen {
             blocked: stop.blocked,
             maskable: family.is_some_and(Family::maskable),
             findings: detection.map_or(0, |d| d.count),
-            score: told.and_then(|_| score).map(thousandths),
+            score: told.and(score).map(thousandths),
             threshold: told.and_then(|told| told.threshold).map(thousandths),
             sample: detection.map(|d| d.sample.clone()).unwrap_or_default(),
             reason: stop.reason.clone(),

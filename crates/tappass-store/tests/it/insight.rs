@@ -209,8 +209,14 @@ async fn what_was_stopped_is_found_by_rule_and_marked() {
         store.insight().mark(ours.org_id, &mark).await.expect("marked");
         let other = MarkRow { mark: Mark::Right, note: Some("theirs".to_owned()), ..mark.clone() };
         store.insight().mark(ours.org_id, &other).await.expect("marked again");
-        assert_eq!(store.insight().marks(ours.org_id, mark.event_id).await.expect("marks"), [other.clone()]);
-        assert_eq!(store.insight().marks_in(ours.org_id, window).await.expect("marks"), [other.clone()]);
+        assert_eq!(
+            store.insight().marks(ours.org_id, mark.event_id).await.expect("marks"),
+            std::slice::from_ref(&other)
+        );
+        assert_eq!(
+            store.insight().marks_in(ours.org_id, window).await.expect("marks"),
+            std::slice::from_ref(&other)
+        );
         assert_eq!(store.insight().marks(theirs.org_id, mark.event_id).await.expect("marks"), []);
         assert_eq!(store.insight().below(ours.org_id, rule, window, 904).await.expect("counts"), (3, 1));
 
