@@ -43,8 +43,8 @@ export async function start(variables = {}) {
   return {
     url,
     provider,
-    /** Asks as the account that was made at the start. */
-    ask: (method, path, body) => asked(url, token, method, path, body),
+    /** Asks as the account that was made at the start; `yaml` is a body that is no JSON. */
+    ask: (method, path, body, yaml) => asked(url, token, method, path, body, yaml),
     /** A new agent, with its key. */
     register: (mode = "observe") =>
       asked(url, token, "POST", "/agents/register", { agent_id: `agent-${agents++}`, mode }),
@@ -61,9 +61,10 @@ export async function start(variables = {}) {
   };
 }
 
-async function asked(url, token, method, path, body) {
-  const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
-  const answer = await fetch(url + path, { method, headers, body: body && JSON.stringify(body) });
+async function asked(url, token, method, path, body, yaml) {
+  const kind = yaml ? "application/yaml" : "application/json";
+  const headers = { "content-type": kind, ...(token && { authorization: `Bearer ${token}` }) };
+  const answer = await fetch(url + path, { method, headers, body: yaml ?? (body && JSON.stringify(body)) });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
   return JSON.parse(text);
