@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, credentials, detect, down, gov, hooks, init, keys, license,
-    login, logs, mcp, people, run, status, tokens, up,
+    agents, approvals, audit, chat, completions, credentials, demo, detect, down, gov, hooks, init, keys,
+    license, login, logs, mcp, people, run, status, tokens, up,
 };
 
 /// The gateway that every call of a company's AI agents passes through.
@@ -24,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Start the server
     Up(up::Up),
+    /// Look around: a server with a simulated week of five agents, without a network; nothing of it stays
+    Demo(demo::Demo),
     /// Stop the server, data kept
     Down(down::Down),
     /// Sign in, make the first agent, and write its .env
@@ -88,7 +90,7 @@ pub enum Command {
 pub const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Run the gateway",
-        &["up", "down", "init", "agents", "people", "keys", "credentials", "vault", "license"],
+        &["up", "down", "demo", "init", "agents", "people", "keys", "credentials", "vault", "license"],
     ),
     ("Govern", &["gov", "approvals", "mcp"]),
     ("Audit", &["audit"]),

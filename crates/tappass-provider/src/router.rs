@@ -162,6 +162,20 @@ impl Providers {
         }
     }
 
+    /// These, beside the built-in model; the default is one of them, else the built-in model.
+    #[must_use]
+    pub fn of(
+        set_up: impl IntoIterator<Item = (&'static str, Arc<dyn Provider>)>,
+        default: &'static str,
+    ) -> Self {
+        let mut providers = Self::builtin_only();
+        providers.set_up.extend(set_up);
+        if providers.set_up.contains_key(default) {
+            providers.default = default;
+        }
+        providers
+    }
+
     /// The provider for a model as the caller names it, and the model's name as that provider knows it.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tappass_identity::Created;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::task::TaskTracker;
 
@@ -130,13 +130,39 @@ impl Running {
 pub async fn serve(overrides: &Overrides, ready: impl FnOnce(&Running)) -> anyhow::Result<()> {
     logging::init();
     let config = load(overrides, |name| std::env::var(name).ok())?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let told = Told::new()?;
     let running = Server::start(config).await?;
     ready(&running);
+    ends(running, told).await
+}
+
+/// Lets a server run until SIGTERM or SIGINT, then ends it.
+///
+/// # Errors
+/// When the signals cannot be heard, or the audit log cannot be trusted any more.
+pub async fn until_told(running: Running) -> anyhow::Result<()> {
+    ends(running, Told::new()?).await
+}
+
+/// The signals that say that it is over.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+        })
+    }
+}
+
+async fn ends(running: Running, mut told: Told) -> anyhow::Result<()> {
     let failed = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        _ = told.terminate.recv() => None,
+        _ = told.interrupt.recv() => None,
         reason = running.app.audit.failed() => Some(reason),
     };
     if let Some(reason) = failed {

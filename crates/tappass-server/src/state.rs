@@ -143,6 +143,8 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// Identifiers.
     pub ids: Arc<dyn Ids>,
+    /// Where calls can go; `None`: where the environment says.
+    pub providers: Option<Arc<Providers>>,
 }
 
 /// Looks up an environment variable.
@@ -157,6 +159,7 @@ impl Setup {
             env: Arc::new(|name| std::env::var(name).ok()),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
+            providers: None,
         }
     }
 }
@@ -167,11 +170,14 @@ impl App {
     /// # Errors
     /// What cannot be opened, why, and what to do.
     pub async fn open(setup: Setup) -> anyhow::Result<(Self, Vec<Created>)> {
-        let Setup { config, env, clock, ids } = setup;
+        let Setup { config, env, clock, ids, providers } = setup;
         let (secrets, created) = secrets(&config, &env).await?;
         // Beside the database, which takes as long to open.
         let preset = tokio::task::spawn_blocking(|| compile_preset(DEFAULT_PRESET));
-        let providers = Arc::new(Providers::from_env(&*env)?);
+        let providers = match providers {
+            Some(given) => given,
+            None => Arc::new(Providers::from_env(&*env)?),
+        };
         let store = Store::connect(&store_config(&config)).await?;
         let preset = preset.await.context("compiling the default preset broke")??;
         let pipelines = Pipelines::new(store.clone(), &preset, config.storage.is_remote());

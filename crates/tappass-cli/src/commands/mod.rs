@@ -6,6 +6,7 @@ pub mod audit;
 pub mod chat;
 pub mod completions;
 pub mod credentials;
+pub mod demo;
 pub mod detect;
 pub mod down;
 pub mod gov;
@@ -41,6 +42,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
     let server = &cli.target;
     match cli.command {
         Command::Up(up) => Box::pin(up.run(out)).await,
+        Command::Demo(demo) => Box::pin(demo.run(out)).await,
         Command::Down(down) => Box::pin(down.run(out)).await,
         Command::Status(status) => Box::pin(status.run(server, out)).await,
         Command::Completions(completions) => completions.run(out),

@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod canary;
+mod demo;
 mod drain;
 mod gateway;
 mod gov;
