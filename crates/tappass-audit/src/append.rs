@@ -31,6 +31,7 @@ pub(crate) struct Entry {
     pub(crate) event_id: Uuid,
     ts: Timestamp,
     agent_id: Option<String>,
+    session_id: Option<String>,
     event_type: &'static str,
     action: Option<&'static str>,
 }
@@ -43,6 +44,7 @@ impl Entry {
             event_id: event.event_id,
             ts: event.ts,
             agent_id: event.agent_id.as_deref().map(column_text),
+            session_id: event.session_id.as_deref().map(column_text),
             event_type: event.event_type.as_str(),
             action: event.action.map(tappass_model::Action::as_str),
         })
@@ -233,6 +235,7 @@ fn chain(entry: &Entry, tip: &mut Tip, tree: &mut Tree) -> AuditRow {
         event_id: entry.event_id,
         ts: entry.ts,
         agent_id: entry.agent_id.clone(),
+        session_id: entry.session_id.clone(),
         event_type: entry.event_type.to_owned(),
         action: entry.action.map(str::to_owned),
         hash: hex::encode(tip.hash),

@@ -288,6 +288,8 @@ fn columns_fit(row: &AuditRow) -> bool {
         event.event_id == row.event_id
             && event.ts.as_microsecond() == row.ts.as_microsecond()
             && event.agent_id.as_deref().map(column_text) == row.agent_id
+            // Events from before the column have none in it.
+            && (row.session_id.is_none() || event.session_id.as_deref().map(column_text) == row.session_id)
             && event.event_type.as_str() == row.event_type
             && event.action.map(tappass_model::Action::as_str) == row.action.as_deref()
     })

@@ -40,6 +40,8 @@ pub struct AuditRow {
     pub ts: Timestamp,
     /// The agent.
     pub agent_id: Option<String>,
+    /// The session; also `None` for events that were recorded before sessions had a column.
+    pub session_id: Option<String>,
     /// Its type.
     pub event_type: String,
     /// What was done.
@@ -70,6 +72,8 @@ pub struct CheckpointRow {
 pub struct AuditFilter {
     /// Of this agent.
     pub agent_id: Option<String>,
+    /// Of this session.
+    pub session_id: Option<String>,
     /// Of this type.
     pub event_type: Option<String>,
     /// Where this was done.
@@ -96,7 +100,7 @@ pub fn cursor_after(seq: u64) -> String {
     hex::encode(seq.to_string())
 }
 
-const COLUMNS: &str = "org_id, seq, event_id, ts, agent_id, event_type, action, hash, body";
+const COLUMNS: &str = "org_id, seq, event_id, ts, agent_id, session_id, event_type, action, hash, body";
 
 /// How many events [`AuditTable::append_at`] takes: each number of them is a statement that stays prepared.
 pub const APPEND_AT_MOST: usize = 32;
@@ -187,8 +191,12 @@ impl AuditTable<'_> {
         };
         // Only the conditions in use are written, so that each has its index.
         let mut sql = format!("SELECT {COLUMNS} FROM audit_events WHERE org_id = $1");
-        let texts =
-            [("agent_id", &filter.agent_id), ("event_type", &filter.event_type), ("action", &filter.action)];
+        let texts = [
+            ("agent_id", &filter.agent_id),
+            ("session_id", &filter.session_id),
+            ("event_type", &filter.event_type),
+            ("action", &filter.action),
+        ];
         let texts: Vec<_> = texts.into_iter().filter_map(|(c, v)| Some((c, v.as_ref()?))).collect();
         let micros = |t: Option<Timestamp>| t.map(Timestamp::as_microsecond);
         let numbers: [(&str, &str, Option<i64>); 3] = [
@@ -224,7 +232,7 @@ impl AuditTable<'_> {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn get(&self, org_id: Uuid, event_id: Uuid) -> Result<Option<AuditRow>, StoreError> {
-        let sql = "SELECT org_id, seq, event_id, ts, agent_id, event_type, action, hash, body \
+        let sql = "SELECT org_id, seq, event_id, ts, agent_id, session_id, event_type, action, hash, body \
                    FROM audit_events WHERE org_id = $1 AND event_id = $2";
         let mut tx = self.0.read().await?;
         let row = tx.fetch_optional(query(sql).bind(org_id.to_string()).bind(event_id.to_string())).await?;
@@ -264,7 +272,7 @@ impl AuditTable<'_> {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn range(&self, org_id: Uuid, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let sql = "SELECT org_id, seq, event_id, ts, agent_id, event_type, action, hash, body \
+        let sql = "SELECT org_id, seq, event_id, ts, agent_id, session_id, event_type, action, hash, body \
                    FROM audit_events WHERE org_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
         let statement = query(sql).bind(org_id.to_string()).bind(int(after)).bind(i64::from(limit));
         self.0.read().await?.fetch_all(statement).await?.iter().map(event).collect()
@@ -458,10 +466,10 @@ fn append_sql(postgres: bool, rows: usize) -> Arc<str> {
     }
 }
 
-/// `($1, …, $9), ($10, …` for so many rows, counted from `first`.
+/// `($1, …, $10), ($11, …` for so many rows, counted from `first`.
 fn marks(first: usize, rows: usize) -> String {
     let row = |row: usize| {
-        let marks: Vec<String> = (0..9).map(|column| format!("${}", first + row * 9 + column)).collect();
+        let marks: Vec<String> = (0..10).map(|column| format!("${}", first + row * 10 + column)).collect();
         format!("({})", marks.join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
@@ -475,6 +483,7 @@ fn bind_row(statement: Statement, r: AuditRow) -> Statement {
         .bind(r.event_id.to_string())
         .bind(r.ts.as_microsecond())
         .bind(r.agent_id)
+        .bind(r.session_id)
         .bind(r.event_type)
         .bind(r.action)
         .bind(r.hash)
@@ -498,6 +507,7 @@ fn event(row: &AnyRow) -> Result<AuditRow, StoreError> {
         event_id: row.uuid("event_id")?,
         ts: row.time("ts")?,
         agent_id: row.opt_text("agent_id")?,
+        session_id: row.opt_text("session_id")?,
         event_type: row.text("event_type")?,
         action: row.opt_text("action")?,
         hash: row.text("hash")?,

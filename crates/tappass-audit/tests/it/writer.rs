@@ -113,6 +113,7 @@ async fn lists_filter_page_and_follow() {
             let mut event = event(org_id);
             event.ts = *ts;
             event.agent_id = Some(if i % 2 == 0 { "even" } else { "odd\0" }.to_owned());
+            event.session_id = (i > 3).then(|| "s\0".to_owned());
             log.record(&event).await.expect("recorded");
             assert_eq!(feed.recv().await.expect("committed").seq, i as u64 + 1);
         }
@@ -128,6 +129,8 @@ async fn lists_filter_page_and_follow() {
         let (first, cursor) = list(even.clone(), newest, &PageRequest { limit: 3, cursor: None }).await;
         assert_eq!(first, [7, 5, 3]);
         assert_eq!(list(even, newest, &PageRequest { limit: 3, cursor }).await, (vec![1], None));
+        let session = AuditFilter { session_id: Some("s\u{fffd}".to_owned()), ..AuditFilter::default() };
+        assert_eq!(list(session, newest, &all).await.0, [7, 6, 5]);
         let some = AuditFilter {
             event_type: Some("llm_call".to_owned()),
             action: Some("allow".to_owned()),

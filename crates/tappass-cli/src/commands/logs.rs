@@ -49,6 +49,9 @@ pub struct Logs {
     /// Of this agent only
     #[arg(long)]
     agent: Option<String>,
+    /// Of this session only
+    #[arg(long)]
+    session: Option<String>,
     /// With this action only: allow, log, notify, redact, block, error
     #[arg(long)]
     action: Option<String>,
@@ -64,13 +67,9 @@ pub struct Logs {
 
 impl Logs {
     pub(crate) async fn run(self, client: &Client, out: &mut Out) -> anyhow::Result<Exit> {
-        let mut query: Vec<(&str, String)> = Vec::new();
-        if let Some(agent) = &self.agent {
-            query.push(("agent_id", agent.clone()));
-        }
-        if let Some(action) = &self.action {
-            query.push(("action", action.clone()));
-        }
+        let filters = [("agent_id", &self.agent), ("session_id", &self.session), ("action", &self.action)];
+        let given = filters.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        let mut query: Vec<(&str, String)> = given.collect();
         if self.follow {
             return self.follow(client, &query, out).await;
         }

@@ -33,6 +33,8 @@ pub struct AuditQuery {
     org_id: Option<Uuid>,
     /// Of this agent.
     pub(crate) agent_id: Option<String>,
+    /// Of this session.
+    pub(crate) session_id: Option<String>,
     /// Of this type: `llm_call_blocked`.
     pub(crate) event_type: Option<String>,
     /// Where this was done: `block`.
@@ -68,6 +70,7 @@ impl AuditQuery {
         };
         let filter = AuditFilter {
             agent_id: self.agent_id,
+            session_id: self.session_id,
             event_type: self.event_type,
             action: self.action,
             since: time("since", self.since)?,

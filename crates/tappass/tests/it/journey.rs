@@ -49,6 +49,10 @@ fn from_observe_to_enforce() {
     assert!(
         blocks.iter().all(|e| e["event_type"] == "llm_call_blocked" && e["blocked_by"] == "detect_secrets")
     );
+    let session = blocks[0]["session_id"].as_str().expect("a session");
+    let calls = events(&home, &["--session", session]);
+    assert!(calls.len() > blocks.len() && calls.iter().all(|e| e["session_id"] == session), "{calls:?}");
+    assert!(events(&home, &["--session", "another"]).is_empty());
     let table = home.ok(&["logs", "--since", "1h"]).stdout;
     assert!(table.lines().any(|l| l.contains("llm_call_blocked") && l.contains("detect_secrets")), "{table}");
     assert!(
