@@ -17,6 +17,8 @@ use crate::{
 pub const INVITATION_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a link to a new password works.
 pub const RESET_LIFE: Duration = Duration::from_secs(60 * 60);
+/// How many links to a new password a person may ask for in that time.
+const RESETS: u32 = 3;
 /// What an invitation's token begins with.
 pub const INVITATION_PREFIX: &str = "tpi_";
 /// What the token of a reset begins with.
@@ -198,6 +200,25 @@ impl Accounts {
             return Err(AccountError::Elsewhere);
         }
         self.link(member.user.user_id, bound.then_some(org_id), second_factor, mailed).await
+    }
+
+    /// A link for whoever has forgotten the password of this address's account, to be mailed there and shown to
+    /// nobody. `None` where there is no such account, where it has no password (its issuer opens it, and answers for a
+    /// second factor that a password would go round), or where too many were asked for.
+    ///
+    /// # Errors
+    /// [`AccountError`] when the database fails.
+    pub async fn forgotten(
+        &self,
+        email: &str,
+    ) -> Result<Option<(User, PasswordReset, LinkToken)>, AccountError> {
+        let found = self.store.users().credentials(email.trim()).await?;
+        let Some(user) = found.filter(|c| c.password_hash.is_some()).map(|c| c.user) else { return Ok(None) };
+        if !self.shared.take(&format!("forgotten:{}", user.user_id), RESETS, RESET_LIFE).await.allowed {
+            return Ok(None);
+        }
+        let (reset, token) = self.link(user.user_id, None, false, true).await?;
+        Ok(Some((user, reset, token)))
     }
 
     async fn link(

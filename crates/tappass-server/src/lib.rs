@@ -19,6 +19,7 @@ pub mod insight;
 pub mod kept;
 pub mod listen;
 pub mod logging;
+pub mod mail;
 pub mod mcp;
 pub mod metrics;
 pub mod middleware;

@@ -29,6 +29,7 @@ use crate::{
     config::{Config, Storage},
     egress::{Egress, Rules},
     kept::Kept,
+    mail::Mailer,
     mcp::Mcp,
     metrics::Metrics,
     middleware::{AnonymousLimit, Replays},
@@ -70,6 +71,8 @@ pub struct Parts {
     pub license: Licensed,
     /// People's accounts.
     pub accounts: Accounts,
+    /// The way to their addresses, where the operator has given one.
+    pub mailer: Option<Mailer>,
     /// Where calls can go.
     pub providers: Arc<Providers>,
     /// What governs calls.
@@ -216,6 +219,7 @@ impl App {
         let authenticator = Arc::new(authenticator.with_svids(svids.clone()));
         let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone())
             .context("the vault key is not taken")?;
+        let mailer = config.smtp.as_ref().map(|smtp| Mailer::new(smtp, &config.base_url())).transpose()?;
         let in_flight = Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS)));
         let anonymous = AnonymousLimit::new(config.limits.anonymous_per_minute);
         let license = Licensed::of(config.license.as_deref(), config.license_public_key.as_deref());
@@ -236,6 +240,7 @@ impl App {
             own_providers,
             env,
             accounts,
+            mailer,
             providers,
             pipelines,
             policies,

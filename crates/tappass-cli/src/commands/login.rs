@@ -32,9 +32,12 @@ pub struct Login {
     /// Accept an invitation: asks for its token, and for the password of your account, new or old
     #[arg(long, conflicts_with = "email")]
     invitation: bool,
-    /// Set a new password first: asks for the token that an admin gave you
+    /// Set a new password first: asks for the token that was mailed to you, or that an admin gave you
     #[arg(long, conflicts_with = "invitation")]
     reset: bool,
+    /// You have forgotten your password: has a link mailed to you, then as --reset
+    #[arg(long, conflicts_with_all = ["invitation", "reset"])]
+    forgotten: bool,
 }
 
 impl Signup {
@@ -57,14 +60,21 @@ impl Login {
             let answer = with_code(&client, &["auth", "invitations", "accept"], body).await?;
             return keep(&client, &answer, out);
         }
-        if self.reset {
+        let mut address = self.email;
+        if self.forgotten {
+            let to = email(address)?;
+            client.post(&["auth", "password", "forgotten"], &json!({"email": to})).await?;
+            out.note("where there is an account of that address, a link is on its way to it");
+            address = Some(to);
+        }
+        if self.reset || self.forgotten {
             let token = prompt::secret("The link's token", false)?;
             let password = prompt::secret("New password", true)?;
             let body = json!({"token": token, "new_password": password});
             client.post(&["auth", "password", "reset"], &body).await?;
             out.note("the password is set, and everything that was signed in has ended");
         }
-        let email = email(self.email)?;
+        let email = email(address)?;
         let password = prompt::secret("Password", false)?;
         let answer = sign_in(&client, &email, &password).await?;
         keep(&client, &answer, out)

@@ -25,7 +25,7 @@ pub enum People {
         #[command(flatten)]
         format: Format,
     },
-    /// Invite someone; the link's token is printed once
+    /// Invite someone, by mail where the server sends any; else the link's token is printed once
     Invite {
         /// Their e-mail address
         email: String,
@@ -57,7 +57,7 @@ pub enum People {
         #[arg(long)]
         yes: bool,
     },
-    /// Let someone set a new password; the link's token is printed once
+    /// Let someone set a new password, by a mailed link; without mail its token is printed once
     Reset {
         /// Their e-mail address or id
         who: String,
@@ -135,7 +135,7 @@ impl People {
                 let made = client.post(&["people", &id, "reset"], &body).await?;
                 if format.json {
                     out.json(&made)?;
-                } else {
+                } else if !mailed(&made, out) {
                     let until = safe::text(&cell(&made, "expires_at"));
                     out.note(&format!(
                         "for {} alone, good once until {until}:",
@@ -188,6 +188,9 @@ async fn invite(
     if format.json {
         return Ok(out.json(&made)?);
     }
+    if mailed(&made, out) {
+        return Ok(());
+    }
     let (email, until) = (safe::text(&cell(&made, "email")), safe::text(&cell(&made, "expires_at")));
     out.note(&format!("{email} is invited as {}; for them alone, good once until {until}:", role.name()));
     out.note(&format!(
@@ -220,6 +223,19 @@ async fn sessions(
         table.row(["created_at", "from", "proof", "expires_at", "session_id"].map(|field| cell(one, field)));
     }
     Ok(out.table(&table, "not signed in")?)
+}
+
+/// Whether the link went out by mail, which is said; also why it did not where it should have.
+fn mailed(made: &Value, out: &mut Out) -> bool {
+    if let Some(why) = made.get("mail_error").and_then(Value::as_str) {
+        out.warn(&format!("not mailed: {}", safe::text(why)));
+    }
+    let mailed = made.get("mailed").and_then(Value::as_bool).unwrap_or_default();
+    if mailed {
+        let (email, until) = (safe::text(&cell(made, "email")), safe::text(&cell(made, "expires_at")));
+        out.note(&format!("the link is on its way to {email}, good once until {until}"));
+    }
+    mailed
 }
 
 /// A person's id, from that or from their address.

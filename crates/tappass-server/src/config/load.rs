@@ -60,7 +60,7 @@ pub enum ConfigError {
 }
 
 /// The environment variables of the server's configuration, the field each sets, and how its text is read.
-const ENVIRONMENT: [(&str, &str, Kind); 22] = [
+const ENVIRONMENT: [(&str, &str, Kind); 25] = [
     ("TAPPASS_HOST", "host", Kind::Text),
     ("TAPPASS_PORT", "port", Kind::Number),
     ("TAPPASS_DATA_DIR", "data_dir", Kind::Text),
@@ -83,6 +83,9 @@ const ENVIRONMENT: [(&str, &str, Kind); 22] = [
     ("TAPPASS_OIDC_DOMAINS", "sso.oidc.domains", Kind::List),
     ("TAPPASS_OIDC_NAME", "sso.oidc.name", Kind::Text),
     ("TAPPASS_SSO_JOIN", "sso.join", Kind::Pairs),
+    ("TAPPASS_SMTP_URL", "smtp.url", Kind::Text),
+    ("TAPPASS_SMTP_PASSWORD", "smtp.password", Kind::Text),
+    ("TAPPASS_SMTP_FROM", "smtp.from", Kind::Text),
 ];
 
 #[derive(Clone, Copy)]
@@ -378,6 +381,34 @@ mod tests {
         ] {
             let told = error(file, &env);
             assert!(told.contains(named), "{named}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_mail_server_is_read_and_never_printed() {
+        let base = ("TAPPASS_BASE_URL", "https://tappass.example.com");
+        let from = ("TAPPASS_SMTP_FROM", "TapPass <tappass@example.com>");
+        let url = |url| ("TAPPASS_SMTP_URL", url);
+        let secret = ("TAPPASS_SMTP_PASSWORD", "hunter2");
+        let env = [base, from, url("smtps://a%40b.example:hunt%2fer2@mail.example.com:4465")];
+        let config = with("", &env, Overrides::default()).expect("valid");
+        let relay = config.smtp.as_ref().expect("configured").relay().ok().expect("read");
+        assert_eq!(relay.login, Some(("a@b.example".to_owned(), "hunt/er2".to_owned())));
+        assert_eq!((relay.host.as_str(), relay.port, relay.wrapped), ("mail.example.com", Some(4465), true));
+        assert!(!format!("{config:?} {:?}", config.smtp).contains("hunt"));
+        assert!(!toml::to_string(&config).expect("writes").contains("hunt"));
+        for (env, named) in [
+            (vec![from, url("smtp://mail.example.com")], "TAPPASS_BASE_URL"),
+            (vec![base, url("smtp://mail.example.com")], "smtp.from"),
+            (vec![base, from], "smtp.url"),
+            (vec![base, from, url("https://u:hunter2@mail.example.com")], "neither with smtps"),
+            (vec![base, from, url("smtp://u:hunter2@mail.example.com?tls=none")], "more than user"),
+            (vec![base, from, url("smtp://u:hunter2@mail.example.com"), secret], "there is another"),
+            (vec![base, from, url("smtp://u@mail.example.com")], "TAPPASS_SMTP_PASSWORD"),
+            (vec![base, from, url("smtp://mail.example.com"), secret], "names no user"),
+        ] {
+            let told = error("", &env);
+            assert!(told.contains(named) && !told.contains("hunter2"), "{named}: {told}");
         }
     }
 

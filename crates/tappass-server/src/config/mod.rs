@@ -1,6 +1,7 @@
 //! What the operator sets. Every field has a default that suits a laptop; `load` says where values come from.
 
 mod load;
+mod smtp;
 mod spiffe;
 pub mod sso;
 
@@ -10,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Overrides, default_file, load, syntax_message};
+pub(crate) use smtp::Relay;
+pub use smtp::Smtp;
 pub use spiffe::{Federated, Spiffe};
 
 /// Where the data is kept.
@@ -79,6 +82,8 @@ pub struct Config {
     pub spiffe: Spiffe,
     /// Signing in at other issuers.
     pub sso: sso::SsoConfig,
+    /// Sends invitations and links to new passwords to those they are for.
+    pub smtp: Option<Smtp>,
     /// Bounds on what one caller, or all of them, can take up.
     pub limits: Limits,
 }
@@ -121,6 +126,7 @@ impl Default for Config {
             cors_origins: Vec::new(),
             spiffe: Spiffe::default(),
             sso: sso::SsoConfig::default(),
+            smtp: None,
             limits: Limits::default(),
         }
     }
@@ -207,6 +213,13 @@ impl Config {
         self.spiffe.validate()?;
         crate::egress::Rules::parse(&self.egress_allow).map_err(|message| ("egress_allow", message))?;
         self.sso.validate()?;
+        if let Some(smtp) = &self.smtp {
+            smtp.relay()?;
+            if self.base_url.is_none() {
+                let message = "is needed where mail is sent, for links lead there: set TAPPASS_BASE_URL";
+                return Err(("base_url", message.to_owned()));
+            }
+        }
         if let Some(wrong) = self.cors_origins.iter().find(|text| !crate::origin::is_origin(text)) {
             let message =
                 format!("{wrong:?} is no origin: write it as https://app.example.com, without a path");

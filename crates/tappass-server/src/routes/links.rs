@@ -1,4 +1,4 @@
-//! Links that let people in: accepting an invitation, setting a forgotten password.
+//! Links that let people in: how they get to whom they are for, accepting an invitation, setting a forgotten password.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,16 +9,17 @@ use axum::{
 };
 use http::StatusCode;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tappass_audit::EventType;
-use tappass_identity::SignedIn;
+use tappass_identity::{LinkToken, SignedIn};
 
 use super::auth::{Session, end_session_of_cookie, failed_login};
 use crate::{
     body::{self, RawJson, typed},
     caller::{ByCookie, Own},
     error::ApiError,
+    mail::MailError,
     middleware::client_address,
     record::Change,
     state::App,
@@ -55,6 +56,72 @@ pub struct SetPassword {
     token: String,
     /// At least ten characters.
     new_password: String,
+}
+
+/// `POST /auth/password/forgotten`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Forgotten {
+    /// The address to log in with.
+    email: String,
+}
+
+/// How a new link gets to whom it is for.
+#[derive(Default, Serialize, JsonSchema)]
+pub struct Handed {
+    /// Opens the link, once. Shown this once: give it to whom it is for, and to nobody else. Not there when it was
+    /// mailed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// Whether the mail server has it, for their address.
+    mailed: bool,
+    /// Why it was not mailed although it should have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail_error: Option<String>,
+}
+
+impl Handed {
+    pub(super) const fn is_mailed(&self) -> bool {
+        self.mailed
+    }
+
+    /// Shows the token, unless it was mailed.
+    pub(super) fn or_shown(self, token: &LinkToken) -> Self {
+        Self { token: (!self.mailed).then(|| token.to_string()), ..self }
+    }
+}
+
+impl From<Result<(), MailError>> for Handed {
+    fn from(sent: Result<(), MailError>) -> Self {
+        Self { token: None, mailed: sent.is_ok(), mail_error: sent.err().map(|error| error.to_string()) }
+    }
+}
+
+/// `POST /auth/password/forgotten`: the same answer at the same time, whether there is such an account or not.
+pub async fn forgotten(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
+    let from = client_address(&request, &app.config.trusted_proxies);
+    let RawJson(bytes) = RawJson::from_request(request, &app).await?;
+    let given: Forgotten = typed(&bytes)?;
+    if app.mailer.is_none() {
+        let detail = "The gateway sends no mail; an administrator of your organisation can make you a link.";
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "mail_not_configured", detail));
+    }
+    let own = app.clone();
+    app.life.tasks.spawn(async move {
+        if let Err(error) = mail_reset(&own, &given.email, from).await {
+            tracing::warn!(?error, "a link to a new password was not made");
+        }
+    });
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn mail_reset(app: &App, email: &str, from: Option<IpAddr>) -> Result<(), ApiError> {
+    let Some(mailer) = &app.mailer else { return Ok(()) };
+    let Some((user, reset, token)) = app.accounts.forgotten(email).await? else { return Ok(()) };
+    let letter = mailer.reset(&reset, &token);
+    let sent = app.post(&user.email, letter).await;
+    let details = json!({"password_reset": "asked for", "from": from, "mailed": sent.is_ok()});
+    app.changed_for_person(user.user_id, &user.email, EventType::ConfigChanged, details).await
 }
 
 /// `POST /auth/invitations/accept`

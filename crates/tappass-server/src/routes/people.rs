@@ -9,12 +9,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tappass_audit::EventType;
-use tappass_identity::Inviter;
+use tappass_identity::{Inviter, LinkToken};
 use tappass_model::{Role, clock::rfc3339};
-use tappass_store::{Invitation, Member, Membership};
+use tappass_store::{Invitation, Member, Membership, PasswordReset};
 use uuid::Uuid;
 
-use super::account::{SessionRow, TokenView};
+use super::{
+    account::{SessionRow, TokenView},
+    links::Handed,
+};
 use crate::{
     body,
     error::ApiError,
@@ -49,6 +52,9 @@ pub struct Reset {
     /// Whether the link removes their second factor too: the phone is lost, and the recovery codes.
     #[serde(default)]
     second_factor: bool,
+    /// Whether the link goes to their address where the gateway sends mail; it does unless said otherwise. Else it is
+    /// shown to whoever makes it.
+    mail: Option<bool>,
 }
 
 /// A link with which somebody sets a new password.
@@ -56,8 +62,9 @@ pub struct Reset {
 pub struct ResetMade {
     email: String,
     expires_at: String,
-    /// For `POST /auth/password/reset`, once. Give it to nobody else.
-    token: String,
+    /// The link's token is for `POST /auth/password/reset`.
+    #[serde(flatten)]
+    handed: Handed,
 }
 
 /// `POST /invitations`
@@ -68,6 +75,9 @@ pub struct Invite {
     email: String,
     /// As what: at most one's own role. `member` unless said otherwise.
     role: Option<Role>,
+    /// Whether the link goes to the address where the gateway sends mail; it does unless said otherwise. Else it is
+    /// shown to whoever makes it.
+    mail: Option<bool>,
 }
 
 /// An invitation that is open.
@@ -86,8 +96,9 @@ pub struct InvitationView {
 pub struct Invited {
     #[serde(flatten)]
     invitation: InvitationView,
-    /// For `POST /auth/invitations/accept`, once. Shown this once: give it to whom it is for, and to nobody else.
-    token: String,
+    /// The link's token is for `POST /auth/invitations/accept`.
+    #[serde(flatten)]
+    handed: Handed,
 }
 
 impl From<Member> for MemberView {
@@ -168,17 +179,35 @@ pub async fn reset(
     body::Json(given): body::Json<Reset>,
 ) -> Result<(StatusCode, Json<ResetMade>), ApiError> {
     let member = below(&app, &scope, &user).await?;
-    let made = app.accounts.reset(scope.org_id, by(&scope), &member, given.second_factor, false).await;
-    let (reset, token) = made?;
-    let details = json!({"member": member.user.user_id, "email": member.user.email,
-        "password_reset": "link made", "second_factor": given.second_factor});
-    app.changed(Change::new(EventType::ConfigChanged, &scope).details(details)).await?;
-    let made = ResetMade {
-        email: member.user.email,
-        expires_at: rfc3339(reset.expires_at),
-        token: token.to_string(),
-    };
+    let mailer = app.mailer.as_ref().filter(|_| given.mail.unwrap_or(true));
+    let (mut reset, mut token) =
+        make_reset(&app, &scope, &member, given.second_factor, mailer.is_some()).await?;
+    let mut handed = Handed::default();
+    if let Some(mailer) = mailer {
+        let letter = mailer.reset(&reset, &token);
+        handed = app.deliver(scope.org_id, &member.user.email, letter).await.into();
+        if !handed.is_mailed() {
+            (reset, token) = make_reset(&app, &scope, &member, given.second_factor, false).await?;
+        }
+    }
+    let expires_at = rfc3339(reset.expires_at);
+    let made = ResetMade { email: member.user.email, expires_at, handed: handed.or_shown(&token) };
     Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// A link, made and recorded. What is mailed is shown to nobody, so for what could not be mailed another one is made.
+async fn make_reset(
+    app: &App,
+    scope: &Scope,
+    member: &Member,
+    second_factor: bool,
+    mailed: bool,
+) -> Result<(PasswordReset, LinkToken), ApiError> {
+    let made = app.accounts.reset(scope.org_id, by(scope), member, second_factor, mailed).await?;
+    let details = json!({"member": member.user.user_id, "email": member.user.email,
+        "password_reset": "link made", "second_factor": second_factor, "mailed": mailed});
+    app.changed(Change::new(EventType::ConfigChanged, scope).details(details)).await?;
+    Ok(made)
 }
 
 /// `GET /people/{user}/sessions`
@@ -273,13 +302,35 @@ pub async fn invite(
     scope: Scope,
     body::Json(new): body::Json<Invite>,
 ) -> Result<(StatusCode, Json<Invited>), ApiError> {
-    let role = new.role.unwrap_or(Role::Member);
-    let made = app.accounts.invite(scope.org_id, by(&scope), &new.email, role, false).await?;
-    let (invitation, token) = made.ok_or_else(ApiError::not_found)?;
-    let details = json!({"invited": invitation.email, "role": role, "invitation": invitation.invitation_id});
-    app.changed(Change::new(EventType::ConfigChanged, &scope).details(details)).await?;
-    let made = Invited { invitation: invitation.into(), token: token.to_string() };
+    let org = app.store.orgs().get(scope.org_id).await?.ok_or_else(ApiError::not_found)?;
+    let mailer = app.mailer.as_ref().filter(|_| new.mail.unwrap_or(true));
+    let (mut invitation, mut token) = make_invitation(&app, &scope, &new, mailer.is_some()).await?;
+    let mut handed = Handed::default();
+    if let Some(mailer) = mailer {
+        let letter = mailer.invitation(&invitation, &org.name, &token);
+        handed = app.deliver(scope.org_id, &invitation.email, letter).await.into();
+        if !handed.is_mailed() {
+            (invitation, token) = make_invitation(&app, &scope, &new, false).await?;
+        }
+    }
+    let made = Invited { invitation: invitation.into(), handed: handed.or_shown(&token) };
     Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// As [`make_reset`].
+async fn make_invitation(
+    app: &App,
+    scope: &Scope,
+    new: &Invite,
+    mailed: bool,
+) -> Result<(Invitation, LinkToken), ApiError> {
+    let role = new.role.unwrap_or(Role::Member);
+    let made = app.accounts.invite(scope.org_id, by(scope), &new.email, role, mailed).await?;
+    let (invitation, token) = made.ok_or_else(ApiError::not_found)?;
+    let details = json!({"invited": invitation.email, "role": role, "invitation": invitation.invitation_id,
+        "mailed": mailed});
+    app.changed(Change::new(EventType::ConfigChanged, scope).details(details)).await?;
+    Ok((invitation, token))
 }
 
 /// `DELETE /invitations/{invitation}`

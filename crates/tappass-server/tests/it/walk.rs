@@ -60,6 +60,7 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
         "/auth/google-token" | "/auth/oidc-token" => json!({"id_token": "none"}),
         "/auth/password" => json!({"current_password": PASSWORD, "new_password": PASSWORD}),
         "/auth/password/reset" => json!({"token": things.reset_token, "new_password": PASSWORD}),
+        "/auth/password/forgotten" => json!({"email": email}),
         "/auth/second-factor" if route.method == Method::GET => Value::Null,
         "/auth/second-factor" | "/auth/second-factor/disable" => json!({"password": PASSWORD}),
         "/auth/second-factor/confirm" => json!({"code": "000000"}),
@@ -127,9 +128,10 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
     }
 }
 
-/// Nobody is configured here to vouch for people: `sso.rs` and `tests/node/sso.test.mjs` walk these.
+/// Nobody is configured here to vouch for people, or to mail to: `sso.rs`, `tests/node/sso.test.mjs` and
+/// `sdk/python/tests/test_mail.py` walk these.
 pub fn needs_issuer(route: &Route) -> bool {
-    route.path.starts_with("/auth/google") || route.path.starts_with("/auth/oidc")
+    ["/auth/google", "/auth/oidc", "/auth/password/forgotten"].iter().any(|path| route.path.starts_with(path))
 }
 
 /// What must be so before somebody can use a route for their own account, and the body that fits then.

@@ -36,6 +36,15 @@ fn own() -> Vec<Route> {
         )
         .takes::<links::SetPassword>()
         .gives_nothing(none),
+        Route::new(
+            Method::POST,
+            "/auth/password/forgotten",
+            Auth::Public,
+            links::forgotten,
+            "Mails a link to a new password; tells nobody whether there is such an account",
+        )
+        .takes::<links::Forgotten>()
+        .gives_nothing(StatusCode::ACCEPTED),
         Route::new(Method::GET, "/auth/second-factor", own, account::factor, "One's second factor")
             .gives::<account::FactorView>(ok),
         Route::new(
