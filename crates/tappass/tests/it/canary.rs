@@ -384,6 +384,7 @@ async fn no_word_of_any_input_is_kept_or_told() {
     let mut long =
         |place| canaries.plant_as(place, &format!("zq{:016x}{:016x}{:016x}", random(), random(), random()));
     let (client_secret, google_secret) = (long("an issuer's client secret"), long("Google's client secret"));
+    let smtp_password = long("the mail server's password");
     let (admin_key, session_secret) = (long("the admin key"), long("the sessions' secret"));
     let mut gateway = Gateway::signed_up(
         &[],
@@ -400,6 +401,10 @@ async fn no_word_of_any_input_is_kept_or_told() {
             ("GOOGLE_CLIENT_ID", "gateway"),
             ("GOOGLE_CLIENT_SECRET", &google_secret),
             ("TAPPASS_EGRESS_ALLOW", "127.0.0.1"),
+            ("TAPPASS_SMTP_URL", "smtp://gateway@127.0.0.1:1"),
+            ("TAPPASS_SMTP_PASSWORD", &smtp_password),
+            ("TAPPASS_SMTP_FROM", "gateway@client.example"),
+            ("TAPPASS_BASE_URL", "http://127.0.0.1"),
         ],
     )
     .await;
@@ -415,6 +420,7 @@ async fn no_word_of_any_input_is_kept_or_told() {
         people::mcp(&gateway, &mut canaries, &key, &format!("away-{mode}")).await;
     }
     people::sign_ins(&gateway, &mut canaries).await;
+    people::ways_in(&gateway, &mut canaries).await;
     questions(&gateway, &mut canaries).await;
     accounts(&gateway, &mut canaries).await;
     // The words did arrive where they belong.

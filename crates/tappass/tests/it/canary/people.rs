@@ -1,8 +1,10 @@
-//! What people, issuers and admins put in: cookies, ID tokens, what an issuer sends back, credentials of MCP servers.
+//! What people, issuers and admins put in and are given: links, second factors, cookies, ID tokens, what an issuer sends back, credentials of MCP servers.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::Method;
+use jiff::Timestamp;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use tappass_testkit::authenticator::code;
 
 use super::{Canaries, Gateway};
 
@@ -44,6 +46,71 @@ pub(super) async fn sign_ins(gateway: &Gateway, canaries: &mut Canaries) {
         let brought = gateway.request(Method::POST, "/auth/oidc-token").json(&body);
         assert_eq!(canaries.send(brought).await, 502);
     }
+}
+
+/// Invitations, second factors and resets: what is shown once is told nowhere else. The mail server is away.
+pub(super) async fn ways_in(gateway: &Gateway, canaries: &mut Canaries) {
+    let post = |path: &str, body: &Value| gateway.request(Method::POST, path).json(body);
+    let invite = json!({"email": "bob@client.example"});
+    let invited = gateway.ask(Method::POST, "/invitations", invite).await;
+    let token = canaries.plant_as("an invitation's token", text(&invited, "token"));
+    canaries.assert_absent("why it was not mailed", text(&invited, "mail_error").as_bytes());
+    let mut password = canaries.plant("an invited person's password");
+    for wrong in [
+        canaries.plant("an invitation's token that is none"),
+        format!("tpi_{}", canaries.plant("a made-up one")),
+    ] {
+        let accept = json!({"token": wrong, "password": password});
+        assert_eq!(canaries.send(post("/auth/invitations/accept", &accept)).await, 422);
+    }
+    let joined =
+        answer(post("/auth/invitations/accept", &json!({"token": token, "password": password}))).await;
+    let session = canaries.plant_as("an invited person's session", text(&joined["session"], "token"));
+
+    let begun = post("/auth/second-factor", &json!({"password": password})).bearer_auth(&session);
+    let secret = canaries.plant_as("a second factor's secret", text(&answer(begun).await, "secret"));
+    let confirm =
+        |code: &str| post("/auth/second-factor/confirm", &json!({"code": code})).bearer_auth(&session);
+    let wrong = confirm(&canaries.plant("a first code that is wrong"));
+    assert_eq!(canaries.send(wrong).await, 403);
+    let confirmed = answer(confirm(&code(&secret, Timestamp::now()))).await;
+    let recovery: Vec<String> = confirmed["recovery_codes"]
+        .as_array()
+        .expect("codes")
+        .iter()
+        .map(|code| canaries.plant_as("a recovery code", code.as_str().expect("a code")))
+        .collect();
+    let login = |password: &str, code: &str| {
+        post("/auth/login", &json!({"email": "bob@client.example", "password": password, "code": code}))
+    };
+    let wrong = login(&password, &canaries.plant("a code that is wrong"));
+    assert_eq!(canaries.send(wrong).await, 401);
+    assert_eq!(canaries.send(login(&password, &recovery[0])).await, 200);
+    assert_eq!(canaries.send(login(&password, &recovery[0])).await, 401, "it was used");
+
+    let user = text(&joined["user"], "user_id");
+    let made = gateway.ask(Method::POST, &format!("/people/{user}/reset"), json!({})).await;
+    let token = canaries.plant_as("a reset's token", text(&made, "token"));
+    password = canaries.plant("a password set by a link");
+    let made_up = format!("tpr_{}", canaries.plant("a reset's token that is none"));
+    for (token, expected) in [(&made_up, 422), (&token, 204), (&token, 422)] {
+        let set = json!({"token": token, "new_password": password});
+        assert_eq!(canaries.send(post("/auth/password/reset", &set)).await, expected);
+    }
+    assert_eq!(canaries.send(login(&password, &recovery[1])).await, 200);
+    let forgotten = json!({"email": "bob@client.example"});
+    assert_eq!(canaries.send(post("/auth/password/forgotten", &forgotten)).await, 202);
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name}: {value}"))
+}
+
+/// The body of a success.
+async fn answer(request: RequestBuilder) -> Value {
+    let answer = request.send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
+    answer.json().await.expect("JSON")
 }
 
 /// MCP servers: their credentials, and messages to one that is away.
