@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, approvals, audit, chat, completions, credentials, demo, detect, down, gov, hooks, init, keys,
+    account, agents, approvals, audit, chat, completions, credentials, demo, detect, down, gov, hooks, init, keys,
     license, login, logs, mcp, people, run, status, tokens, up,
 };
 
@@ -81,6 +81,9 @@ pub enum Command {
     Login(login::Login),
     /// Sign out
     Logout,
+    /// Your own account: password and second factor
+    #[command(subcommand)]
+    Account(account::Account),
     /// Your personal tokens: they act for you in scripts, never for more than you may
     #[command(subcommand)]
     Tokens(tokens::Tokens),
@@ -95,7 +98,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Govern", &["gov", "approvals", "mcp"]),
     ("Audit", &["audit"]),
     ("Build", &["chat", "run", "hooks", "detect", "completions"]),
-    ("Everyone", &["status", "logs", "signup", "login", "logout", "tokens"]),
+    ("Everyone", &["status", "logs", "signup", "login", "logout", "account", "tokens"]),
 ];
 
 /// Whom to ask.

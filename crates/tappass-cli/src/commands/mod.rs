@@ -1,5 +1,6 @@
 //! The commands, one file a verb.
 
+pub mod account;
 pub mod agents;
 pub mod approvals;
 pub mod audit;
@@ -55,6 +56,7 @@ pub(crate) async fn dispatch(cli: Cli, out: &mut Out) -> anyhow::Result<Exit> {
         Command::Logout => Box::pin(login::logout(server, out)).await,
         Command::Agents(agents) => Box::pin(agents.run(&connect(server, out)?, out)).await,
         Command::People(people) => Box::pin(people.run(&connect(server, out)?, out)).await,
+        Command::Account(account) => Box::pin(account.run(&connect(server, out)?, out)).await,
         Command::Tokens(tokens) => Box::pin(tokens.run(&connect(server, out)?, out)).await,
         Command::Approvals(approvals) => Box::pin(approvals.run(&connect(server, out)?, out)).await,
         Command::Mcp(mcp) => Box::pin(mcp.run(&connect(server, out)?, out)).await,

@@ -2,9 +2,14 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
+    process::Stdio,
 };
+
+use jiff::Timestamp;
+use tappass_testkit::authenticator::code;
 
 use crate::support::{Ended, Home, PASSWORD, ended};
 
@@ -97,6 +102,48 @@ fn a_script_says_who_it_is() {
     );
     assert_eq!(value(&read(&path), "TAPPASS_AGENT_ID"), "bot");
     assert_eq!(home.json(&["agents", "list"])[0]["agent_id"], "bot");
+}
+
+#[test]
+fn who_has_a_second_factor_is_asked_for_its_code() {
+    let home = Home::signed_in();
+    let secret = enrolled(&home);
+    home.ok(&["logout"]);
+    // The admin key of this machine would do: as if it were another machine.
+    fs::rename(home.path(".tappass/data/secrets.toml"), home.path("elsewhere")).expect("moved");
+    let file = home.path("x.env").display().to_string();
+    let arguments = ["init", "--defaults", "--email", "ciso@client.example", "--env-file", &file];
+    let asked = home.run_with(&arguments, PASSWORD);
+    assert_eq!(asked.code, 2, "{asked:?}");
+    assert!(asked.stderr.contains("code of the app, or a recovery code is empty"), "{asked:?}");
+    let wrong = home.run_with(&arguments, &format!("{PASSWORD}no code\n"));
+    assert_eq!(wrong.code, 4, "{wrong:?}");
+    // The code of the next half minute: the one of now may have been taken when the factor was set up.
+    let next = code(&secret, Timestamp::now() + jiff::SignedDuration::from_secs(30));
+    let right = home.run_with(&arguments, &format!("{PASSWORD}{next}\n"));
+    fs::rename(home.path("elsewhere"), home.path(".tappass/data/secrets.toml")).expect("moved");
+    assert_eq!(right.code, 0, "{right:?}");
+    assert!(right.stderr.contains("signed in to") && right.stderr.contains("is registered"), "{right:?}");
+    let off = home.run_with(&["account", "2fa", "disable"], PASSWORD);
+    assert_eq!(off.code, 0, "{off:?}");
+    assert_eq!(home.json(&["account", "2fa", "status"])["enabled"], false);
+}
+
+/// Sets a second factor up, as somebody with an authenticator app does; gives the app's secret.
+fn enrolled(home: &Home) -> String {
+    let pipe = Stdio::piped;
+    let mut child =
+        home.command(&["account", "2fa", "enrol"]).stdin(pipe()).stdout(pipe()).spawn().expect("it runs");
+    let mut keyboard = child.stdin.take().expect("a pipe");
+    let mut screen = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    keyboard.write_all(PASSWORD.as_bytes()).expect("it reads");
+    let secret = screen.next().expect("a line").expect("the secret");
+    assert!(screen.next().expect("a line").expect("the address").starts_with("otpauth://totp/"));
+    writeln!(keyboard, "{}", code(&secret, Timestamp::now())).expect("it reads");
+    assert_eq!(screen.map(|line| line.expect("a recovery code")).count(), 10);
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(home.json(&["account", "2fa", "status"])["recovery_codes_left"], 10);
+    secret
 }
 
 #[test]
