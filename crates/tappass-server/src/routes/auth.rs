@@ -151,6 +151,7 @@ pub async fn signup(
     let RawJson(bytes) = RawJson::from_request(request, &app).await?;
     let new: Signup = typed(&bytes)?;
     let done = app.accounts.sign_up(&new.email, &new.password, &new.org_name, from).await?;
+    app.begins_with_license(done.org.org_id).await;
     let details = json!({"signup": true, "from": from, "org_name": done.org.name, "session_id": done.session.session_id});
     app.changed(Change::by(EventType::Signin, done.org.org_id, &done.user.email).details(details)).await?;
     Ok((StatusCode::CREATED, Json(Session::of(&done))))

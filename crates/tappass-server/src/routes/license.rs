@@ -3,11 +3,12 @@
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tappass_audit::EventType;
 use tappass_identity::license::{Licensed, Standing};
 use tappass_model::clock::rfc3339;
 use tappass_store::{PageRequest, StoreError};
+use uuid::Uuid;
 
 use crate::{error::ApiError, record::Change, state::App};
 
@@ -62,13 +63,26 @@ impl App {
         }
     }
 
-    async fn noted(&self) -> Result<(), StoreError> {
-        let now = match &self.license {
+    /// A new organisation begins with the licence that is in use: for it that is no change.
+    pub(crate) async fn begins_with_license(&self, org_id: Uuid) {
+        let body = self.license_now().to_string();
+        if let Err(error) = self.store.settings().put(org_id, SETTING, &body, 0, self.clock.now()).await {
+            tracing::warn!(%error, %org_id, "cannot note which licence is in use");
+        }
+    }
+
+    /// The licence in use, as the audit log tells it.
+    fn license_now(&self) -> Value {
+        match &self.license {
             Licensed::Given(l) => {
                 json!({"id": l.jti, "plan": l.plan, "agents": l.agents, "expires_at": rfc3339(l.expires_at())})
             }
             Licensed::Development | Licensed::Invalid(_) => json!({"id": null}),
-        };
+        }
+    }
+
+    async fn noted(&self) -> Result<(), StoreError> {
+        let now = self.license_now();
         let mut page = PageRequest { limit: 500, cursor: None };
         loop {
             let orgs = self.store.orgs().list(&page).await?;

@@ -108,6 +108,7 @@ pub async fn found(
         return Err(ApiError::factor_missing());
     }
     let org = app.accounts.found(&person, &new.name).await?;
+    app.begins_with_license(org.org_id).await;
     let details = json!({"organisation": "made", "org_name": org.name});
     app.changed(Change::by(EventType::ConfigChanged, org.org_id, &person.email).details(details)).await?;
     Ok((StatusCode::CREATED, Json(OrgView::of(&org))))

@@ -15,7 +15,7 @@ use serde_json::json;
 use tappass_audit::EventType;
 use tappass_identity::{
     SignedIn,
-    federated::Vouched,
+    federated::{self, Vouched},
     oidc::{FLOW_LIFE, Flow, Identity, Provider, Purpose},
 };
 use uuid::Uuid;
@@ -274,6 +274,9 @@ async fn entered(
     let join = domain.as_deref().and_then(|domain| app.config.sso.joins(domain));
     let who = Vouched { identity, spoken_for: domain.is_some(), join, org_name, from };
     let (done, way) = app.accounts.enter_vouched(who).await?;
+    if way == federated::Way::Founded {
+        app.begins_with_license(done.org.org_id).await;
+    }
     let details = json!({
         "from": from, "session_id": done.session.session_id, "issuer": identity.issuer, "way": way,
     });
