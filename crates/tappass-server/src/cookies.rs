@@ -16,7 +16,7 @@ pub enum Cookie {
 
 impl Cookie {
     /// Its name. Over HTTPS it has the prefix that lets no other host, no path and no plain HTTP set it.
-    const fn name(self, https: bool) -> &'static str {
+    pub(crate) const fn name(self, https: bool) -> &'static str {
         match (self, https) {
             (Self::Session, true) => "__Host-tappass_session",
             (Self::Session, false) => "tappass_session",

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use tappass_model::{Dialect, Role};
 
 use super::table::{Auth, Route, SchemaFn};
-use crate::error::ErrorShape;
+use crate::{cookies::Cookie, error::ErrorShape};
 
 /// The document as JSON.
 #[must_use]
@@ -40,6 +40,9 @@ pub fn document(routes: &[Route]) -> Value {
                 "agent_key_header": {"type": "apiKey", "in": "header", "name": "x-api-key",
                     "description": "An agent's key, tp_…, as Anthropic's clients send it"},
                 "session": {"type": "http", "scheme": "bearer", "description": "A session's token, a personal token (tp_pat_…), or the admin key"},
+                "session_cookie": {"type": "apiKey", "in": "cookie", "name": Cookie::Session.name(false),
+                    "description": "A browser's session; with an https base URL the name begins with __Host-. What changes \
+                        something also needs our own origin and the header x-csrf-token"},
             },
         },
     })
@@ -53,7 +56,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         "security": match route.auth {
             Auth::Open | Auth::Public => json!([]),
             Auth::Agent => json!([{"agent_key": []}, {"agent_key_header": []}]),
-            Auth::Own | Auth::Person(_) => json!([{"session": []}]),
+            Auth::Own | Auth::Person(_) => json!([{"session": []}, {"session_cookie": []}]),
         },
     });
     let mut parameters: Vec<Value> = route

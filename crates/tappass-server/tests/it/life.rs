@@ -1,8 +1,5 @@
 //! The server with its ports, from start to end.
 
-#[path = "spiffe/mod.rs"]
-mod spiffe;
-
 mod license;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};

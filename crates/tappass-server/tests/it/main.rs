@@ -35,6 +35,7 @@ mod scripted;
 mod sessions;
 mod smuggling;
 mod spending;
+mod spiffe;
 mod sso;
 mod table;
 mod walk;
