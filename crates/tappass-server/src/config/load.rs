@@ -392,7 +392,7 @@ mod tests {
         let secret = ("TAPPASS_SMTP_PASSWORD", "hunter2");
         let env = [base, from, url("smtps://a%40b.example:hunt%2fer2@mail.example.com:4465")];
         let config = with("", &env, Overrides::default()).expect("valid");
-        let relay = config.smtp.as_ref().expect("configured").relay().ok().expect("read");
+        let relay = config.smtp.as_ref().expect("configured").relay().expect("read");
         assert_eq!(relay.login, Some(("a@b.example".to_owned(), "hunt/er2".to_owned())));
         assert_eq!((relay.host.as_str(), relay.port, relay.wrapped), ("mail.example.com", Some(4465), true));
         assert!(!format!("{config:?} {:?}", config.smtp).contains("hunt"));

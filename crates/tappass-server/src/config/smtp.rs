@@ -64,7 +64,8 @@ impl Smtp {
         }
         let plain = |text: &str| {
             let text = percent_decode_str(text).decode_utf8();
-            text.map(|t| t.into_owned()).map_err(|_| wrong("has a user or a password that is not UTF-8"))
+            text.map(std::borrow::Cow::into_owned)
+                .map_err(|_| wrong("has a user or a password that is not UTF-8"))
         };
         let user = plain(url.username())?;
         let own = self.password.clone().filter(|p| !p.is_empty());
