@@ -38,6 +38,7 @@ async fn log(store: &Store, org: &Org, events: u64) {
             event_id: id(),
             ts: time("2026-11-22T09:30:00Z"),
             agent_id: Some("a".to_owned()),
+            session_id: None,
             event_type: "llm_call".to_owned(),
             action: None,
             hash: seq.to_string(),

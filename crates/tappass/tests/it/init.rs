@@ -6,9 +6,10 @@ use std::{
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
     process::Stdio,
+    time::Duration,
 };
 
-use jiff::Timestamp;
+use tappass_model::{Clock as _, SystemClock};
 use tappass_testkit::authenticator::code;
 
 use crate::support::{Ended, Home, PASSWORD, ended};
@@ -119,7 +120,7 @@ fn who_has_a_second_factor_is_asked_for_its_code() {
     let wrong = home.run_with(&arguments, &format!("{PASSWORD}no code\n"));
     assert_eq!(wrong.code, 4, "{wrong:?}");
     // The code of the next half minute: the one of now may have been taken when the factor was set up.
-    let next = code(&secret, Timestamp::now() + jiff::SignedDuration::from_secs(30));
+    let next = code(&secret, SystemClock.now() + Duration::from_secs(30));
     let right = home.run_with(&arguments, &format!("{PASSWORD}{next}\n"));
     fs::rename(home.path("elsewhere"), home.path(".tappass/data/secrets.toml")).expect("moved");
     assert_eq!(right.code, 0, "{right:?}");
@@ -139,8 +140,9 @@ fn enrolled(home: &Home) -> String {
     keyboard.write_all(PASSWORD.as_bytes()).expect("it reads");
     let secret = screen.next().expect("a line").expect("the secret");
     assert!(screen.next().expect("a line").expect("the address").starts_with("otpauth://totp/"));
-    writeln!(keyboard, "{}", code(&secret, Timestamp::now())).expect("it reads");
-    assert_eq!(screen.map(|line| line.expect("a recovery code")).count(), 10);
+    writeln!(keyboard, "{}", code(&secret, SystemClock.now())).expect("it reads");
+    let codes: Vec<String> = screen.map(|line| line.expect("a recovery code")).collect();
+    assert_eq!(codes.len(), 10);
     assert!(child.wait().expect("it ends").success());
     assert_eq!(home.json(&["account", "2fa", "status"])["recovery_codes_left"], 10);
     secret

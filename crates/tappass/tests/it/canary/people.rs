@@ -1,9 +1,9 @@
 //! What people, issuers and admins put in and are given: links, second factors, cookies, ID tokens, what an issuer sends back, credentials of MCP servers.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use tappass_model::{Clock as _, SystemClock};
 use tappass_testkit::authenticator::code;
 
 use super::{Canaries, Gateway};
@@ -73,7 +73,7 @@ pub(super) async fn ways_in(gateway: &Gateway, canaries: &mut Canaries) {
         |code: &str| post("/auth/second-factor/confirm", &json!({"code": code})).bearer_auth(&session);
     let wrong = confirm(&canaries.plant("a first code that is wrong"));
     assert_eq!(canaries.send(wrong).await, 403);
-    let confirmed = answer(confirm(&code(&secret, Timestamp::now()))).await;
+    let confirmed = answer(confirm(&code(&secret, SystemClock.now()))).await;
     let recovery: Vec<String> = confirmed["recovery_codes"]
         .as_array()
         .expect("codes")
@@ -103,7 +103,7 @@ pub(super) async fn ways_in(gateway: &Gateway, canaries: &mut Canaries) {
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no {name}: {value}"))
+    value[name].as_str().expect(name)
 }
 
 /// The body of a success.
