@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    account, agents, approvals, audit, chat, completions, credentials, demo, detect, down, gov, hooks, init, keys,
-    license, login, logs, mcp, people, run, status, tokens, up,
+    account, agents, approvals, audit, chat, completions, credentials, demo, detect, down, gov, hooks, init,
+    keys, license, login, logs, mcp, people, run, status, tokens, up,
 };
 
 /// The gateway that every call of a company's AI agents passes through.
