@@ -80,6 +80,19 @@ impl KeptCalls<'_> {
         tx.commit().await
     }
 
+    /// One that is not over.
+    pub async fn get(
+        &self,
+        org_id: Uuid,
+        call_id: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<KeptCall>, StoreError> {
+        let sql = "SELECT * FROM kept_calls WHERE org_id = $1 AND call_id = $2 AND expires_at > $3";
+        let select = query(sql).bind(org_id.to_string()).bind(call_id.to_string()).bind(now.as_microsecond());
+        let row = self.0.read().await?.fetch_optional(select).await?;
+        row.map(|row| call_of(&row)).transpose()
+    }
+
     /// Some of an organisation's that are not over, the newest first.
     pub async fn list(
         &self,

@@ -102,6 +102,12 @@ impl SaidAnswer {
         }
     }
 
+    /// One of its texts, by its place.
+    #[must_use]
+    pub fn text(&self, pointer: &str) -> Option<&str> {
+        self.texts.iter().find(|(_, at, _)| at == pointer).map(|(_, _, text)| text.as_str())
+    }
+
     /// As the steps see it, before any scan.
     #[must_use]
     pub fn into_answer(self) -> Answer {

@@ -46,6 +46,9 @@ async fn kept_calls_are_listed_newest_first_scoped_and_forgotten() {
         let every = KeptFilter { since: at(0), ..KeptFilter::default() };
         assert_eq!(list(every.clone(), 4, 9).await, [all[2].clone(), all[1].clone(), all[0].clone()]);
         assert_eq!(ids(&list(every.clone(), 4, 2).await), [all[2].call_id, all[1].call_id]);
+        let one = async |org, now| table.get(org, all[1].call_id, at(now)).await.expect("an answer");
+        assert_eq!(one(ours.org_id, 4).await.as_ref(), Some(&all[1]));
+        assert_eq!((one(ours.org_id, 50).await, one(theirs.org_id, 4).await), (None, None));
         let next = KeptFilter { before: Some((all[1].ts, all[1].call_id)), ..every.clone() };
         assert_eq!(ids(&list(next, 4, 2).await), [all[0].call_id]);
         let of_b = KeptFilter { agents: Some(vec!["b".into(), "c".into()]), ..every.clone() };

@@ -43,6 +43,8 @@ struct CallPage {
     upstream_us: u64,
     allowlisted: Vec<String>,
     would_block: Vec<(String, String)>,
+    found_any: bool,
+    governs: bool,
 }
 
 #[derive(Template)]
@@ -134,10 +136,10 @@ pub async fn show(
     if event.steps.is_empty() {
         return page::show(&EventPage { shell, told: Told::of(&row), event, place, raw });
     }
-    page::show(&call(shell, event, place, raw, &row))
+    page::show(&call(shell, &viewer, event, place, raw, &row))
 }
 
-fn call(shell: Shell, event: Event, place: Place, raw: String, row: &AuditRow) -> CallPage {
+fn call(shell: Shell, viewer: &Viewer, event: Event, place: Place, raw: String, row: &AuditRow) -> CallPage {
     let reasons = event.details["explain"].as_array().cloned().unwrap_or_default();
     let ours: u64 = event.steps.iter().filter(|s| s.step != PROVIDER_CALL).map(|s| s.duration_us).sum();
     let mut before = 0;
@@ -177,6 +179,7 @@ fn call(shell: Shell, event: Event, place: Place, raw: String, row: &AuditRow) -
     }
     let steps_named = |reason: &&Value| !event.steps.iter().any(|s| reason["step"] == *s.step);
     let policies = reasons.iter().filter(steps_named).map(|reason| step_of(Some(reason))).collect();
+    let words = words.map(|(name, steps)| word(name, steps));
     let told = Told::of(row);
     let latency = event.latency.unwrap_or_default();
     CallPage {
@@ -184,13 +187,9 @@ fn call(shell: Shell, event: Event, place: Place, raw: String, row: &AuditRow) -
         mark: told::outcome(&event),
         kind: told.kind,
         skipped: event.steps.iter().filter(|s| s.action == Action::Skip).count(),
-        words: words
-            .into_iter()
-            .map(|(name, steps)| {
-                let us = steps.iter().filter(|s: &&Step| s.id != PROVIDER_CALL).map(|s| s.us).sum();
-                Word { name, steps, us }
-            })
-            .collect(),
+        found_any: words.iter().any(|word| word.steps.iter().any(|step| !step.found.is_empty())),
+        words: words.into(),
+        governs: viewer.governs(),
         policies,
         place,
         raw,
@@ -204,6 +203,11 @@ fn call(shell: Shell, event: Event, place: Place, raw: String, row: &AuditRow) -
             .collect(),
         event,
     }
+}
+
+fn word(name: &'static str, steps: Vec<Step>) -> Word {
+    let us = steps.iter().filter(|step| step.id != PROVIDER_CALL).map(|step| step.us).sum();
+    Word { name, steps, us }
 }
 
 /// What was recorded of why a step, or a policy, decided so.

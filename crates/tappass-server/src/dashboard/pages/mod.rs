@@ -5,6 +5,7 @@ pub mod agents;
 pub mod approvals;
 pub mod audit;
 pub mod call;
+pub mod call_text;
 pub mod sign_in;
 pub mod status;
 pub mod tools;

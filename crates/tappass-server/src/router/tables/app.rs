@@ -14,6 +14,12 @@ pub fn routes() -> Vec<Route> {
         Route::page("/app/sign-in", Auth::Public, pages::sign_in::show, "Sign in"),
         Route::page("/app/audit", AUDITOR, pages::audit::show, "The audit trail, live"),
         Route::page("/app/calls/{event}", AUDITOR, pages::call::show, "One call, step by step"),
+        Route::page(
+            "/app/calls/{event}/text",
+            ORG_ADMIN,
+            pages::call_text::show,
+            "What a call said where something was found, masked",
+        ),
         Route::page("/app/agents", AUDITOR, pages::agents::show, "Agents"),
         Route::page("/app/agents/{agent}", AUDITOR, pages::agent::show, "One agent"),
         Route::page("/app/approvals", ORG_ADMIN, pages::approvals::show, "What waits for a person"),
