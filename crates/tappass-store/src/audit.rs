@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, any::AnyRow, query};
 use uuid::Uuid;
 
-use crate::{Db, Page, PageRequest, StoreError, Tx, db::Statement, row::Columns as _};
+use crate::{Db, StoreError, Tx, db::Statement, row::Columns as _};
 
 /// The audit log in the database.
 #[derive(Debug)]
@@ -82,6 +82,8 @@ pub struct AuditFilter {
     pub since: Option<Timestamp>,
     /// Before.
     pub until: Option<Timestamp>,
+    /// With these words somewhere in the record, whatever their case.
+    pub text: Option<String>,
 }
 
 /// In which order a list comes, and so in which direction its cursor leads.
@@ -100,7 +102,8 @@ pub fn cursor_after(seq: u64) -> String {
     hex::encode(seq.to_string())
 }
 
-const COLUMNS: &str = "org_id, seq, event_id, ts, agent_id, session_id, event_type, action, hash, body";
+pub(crate) const COLUMNS: &str =
+    "org_id, seq, event_id, ts, agent_id, session_id, event_type, action, hash, body";
 
 /// How many events [`AuditTable::append_at`] takes: each number of them is a statement that stays prepared.
 pub const APPEND_AT_MOST: usize = 32;
@@ -169,62 +172,6 @@ impl AuditTable<'_> {
         let mut tx = self.0.read().await?;
         let rows = tx.fetch_all(query("SELECT org_id FROM audit_heads WHERE size > sealed_size")).await?;
         rows.iter().map(|r| r.uuid("org_id")).collect()
-    }
-
-    /// A page of the organisation's events. The cursor is a place in the log: it stays good while the log grows.
-    ///
-    /// # Errors
-    /// [`StoreError::Cursor`] for a made-up cursor, or what the database says.
-    pub async fn list(
-        &self,
-        org_id: Uuid,
-        filter: &AuditFilter,
-        order: AuditOrder,
-        page: &PageRequest,
-    ) -> Result<Page<AuditRow>, StoreError> {
-        let after = page.after()?;
-        let after =
-            if after.is_empty() { None } else { Some(after.parse().map_err(|_| StoreError::Cursor)?) };
-        let (comparison, direction) = match order {
-            AuditOrder::NewestFirst => ("<", "DESC"),
-            AuditOrder::OldestFirst => (">", "ASC"),
-        };
-        // Only the conditions in use are written, so that each has its index.
-        let mut sql = format!("SELECT {COLUMNS} FROM audit_events WHERE org_id = $1");
-        let texts = [
-            ("agent_id", &filter.agent_id),
-            ("session_id", &filter.session_id),
-            ("event_type", &filter.event_type),
-            ("action", &filter.action),
-        ];
-        let texts: Vec<_> = texts.into_iter().filter_map(|(c, v)| Some((c, v.as_ref()?))).collect();
-        let micros = |t: Option<Timestamp>| t.map(Timestamp::as_microsecond);
-        let numbers: [(&str, &str, Option<i64>); 3] = [
-            ("seq", comparison, after),
-            ("ts", ">=", micros(filter.since)),
-            ("ts", "<", micros(filter.until)),
-        ];
-        let mut parameter = 1;
-        let mut and = |column: &str, comparison: &str| {
-            parameter += 1;
-            sql.push_str(&format!(" AND {column} {comparison} ${parameter}"));
-        };
-        texts.iter().for_each(|(c, _)| and(c, "="));
-        numbers.iter().filter(|n| n.2.is_some()).for_each(|(c, comparison, _)| and(c, comparison));
-        sql.push_str(&format!(" ORDER BY seq {direction} LIMIT {}", page.fetch()));
-
-        // Safe: assembled from the constants above and numbers; every value is bound.
-        let mut statement = query(AssertSqlSafe(sql)).bind(org_id.to_string());
-        for (_, text) in texts {
-            statement = statement.bind(text.clone());
-        }
-        for number in numbers.into_iter().filter_map(|n| n.2) {
-            statement = statement.bind(number);
-        }
-        let mut tx = self.0.read().await?;
-        let rows: Vec<AuditRow> =
-            tx.fetch_all(statement).await?.iter().map(event).collect::<Result<_, _>>()?;
-        Ok(page.page(rows, |r| r.seq.to_string()))
     }
 
     /// One event of the organisation; `None` for a foreign id as for one that does not exist.
@@ -500,7 +447,7 @@ fn head(row: &AnyRow) -> Result<AuditHead, StoreError> {
     })
 }
 
-fn event(row: &AnyRow) -> Result<AuditRow, StoreError> {
+pub(crate) fn event(row: &AnyRow) -> Result<AuditRow, StoreError> {
     Ok(AuditRow {
         org_id: row.uuid("org_id")?,
         seq: number(row, "seq")?,
@@ -530,7 +477,7 @@ fn checkpoint(row: &AnyRow) -> Result<CheckpointRow, StoreError> {
 }
 
 /// A count of events: no log gets near 2^63.
-fn int(n: u64) -> i64 {
+pub(crate) fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 

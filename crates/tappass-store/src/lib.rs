@@ -7,6 +7,7 @@
 pub mod agents;
 pub mod approvals;
 pub mod audit;
+pub mod audit_lists;
 pub mod db;
 pub mod debug;
 pub mod error;
@@ -36,6 +37,7 @@ pub mod vault;
 pub use agents::{Agent, AgentStatus, Agents};
 pub use approvals::{Approval, ApprovalFilter, ApprovalState, ApprovalSubject, Approvals, Asked, Ruling};
 pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
+pub use audit_lists::{RecentSession, SEARCHED};
 pub use db::{Db, StoreConfig, Tx};
 pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;

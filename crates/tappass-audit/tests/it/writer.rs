@@ -139,6 +139,19 @@ async fn lists_filter_page_and_follow() {
             ..AuditFilter::default()
         };
         assert_eq!(list(some, newest, &all).await.0, [3, 2]);
+        let words = |text: &str| AuditFilter { text: Some(text.to_owned()), ..AuditFilter::default() };
+        assert_eq!(list(words("ODD"), newest, &all).await.0, [6, 4, 2]);
+        assert_eq!(list(words("09:30:03"), newest, &all).await.0, [4]);
+        assert_eq!(list(words("ev_n"), newest, &all).await.0, [0_u64; 0], "a wildcard of LIKE is none here");
+        let (sessions, older) = audit.recent_sessions(org_id, None, None, 9).await.expect("a list");
+        let told: Vec<_> =
+            sessions.iter().map(|s| (s.session_id.as_str(), s.agent_id.as_str(), s.calls, s.began)).collect();
+        assert_eq!(told, [("s\u{fffd}", "even", 2, times[4]), ("s\u{fffd}", "odd\u{fffd}", 1, times[5])]);
+        assert_eq!((sessions[0].last, sessions[0].blocked, older), (times[6], 0, None));
+        let odd = audit.recent_sessions(org_id, Some("odd\u{fffd}"), None, 9).await.expect("a list").0;
+        assert_eq!(odd.len(), 1);
+        assert!(audit.recent_sessions(org(), None, None, 9).await.expect("a list").0.is_empty());
+        assert!(audit.recent_sessions(org_id, None, Some(4), 9).await.expect("a list").0.is_empty());
         let follow = PageRequest { limit: 10, cursor: Some(tappass_store::audit::cursor_after(5)) };
         assert_eq!(list(AuditFilter::default(), AuditOrder::OldestFirst, &follow).await.0, [6, 7]);
         let nothing = AuditFilter { action: Some("block".to_owned()), ..AuditFilter::default() };

@@ -17,6 +17,7 @@ use tappass_audit::{EventType, Expect, Exporter, verify_store};
 use tappass_store::{AuditFilter, AuditOrder, AuditRow, PageRequest};
 use uuid::Uuid;
 
+use super::audit_csv::CsvExporter;
 use crate::{
     error::ApiError,
     params::{Listed, Params},
@@ -43,6 +44,9 @@ pub struct AuditQuery {
     pub(crate) since: Option<String>,
     /// Before this time, RFC 3339.
     pub(crate) until: Option<String>,
+    /// With these words somewhere in the record, whatever their case. A page of such a search looks through 20,000 events
+    /// and may come back with less than `limit`, and a cursor.
+    pub(crate) text: Option<String>,
     /// How many at most; 100 unless said otherwise, 500 at most.
     limit: Option<u32>,
     /// `next_cursor` of the page before, or the id of the last event of a stream.
@@ -50,6 +54,12 @@ pub struct AuditQuery {
 }
 
 impl AuditQuery {
+    /// Whether it names no events in particular.
+    fn is_empty(&self) -> bool {
+        let named = [&self.agent_id, &self.event_type, &self.action, &self.since, &self.until];
+        named.into_iter().all(Option::is_none)
+    }
+
     /// What to look for and which page of it.
     pub(crate) fn read(self) -> Result<(AuditFilter, PageRequest), ApiError> {
         if let Some(name) =
@@ -75,6 +85,7 @@ impl AuditQuery {
             action: self.action,
             since: time("since", self.since)?,
             until: time("until", self.until)?,
+            text: self.text.filter(|words| !words.trim().is_empty()),
         };
         let cursor = self.cursor.filter(|c| !c.is_empty());
         Ok((filter, PageRequest { limit: self.limit.unwrap_or(100), cursor }))
@@ -168,19 +179,73 @@ pub async fn verify(
     }))
 }
 
-/// `GET /audit/export`: JSON lines that can be verified without this server.
-pub async fn export(State(app): State<App>, scope: Scope) -> Result<Response, ApiError> {
+/// The query of `GET /audit/export`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportQuery {
+    /// The organisation, for callers with several.
+    org_id: Option<Uuid>,
+    /// `jsonl`, the whole log with what proves it, unless said otherwise; `csv`, a table.
+    format: ExportFormat,
+    /// Of a table: of this agent.
+    agent_id: Option<String>,
+    /// Of a table: of this type.
+    event_type: Option<String>,
+    /// Of a table: where this was done.
+    action: Option<String>,
+    /// Of a table: at or after this time, RFC 3339.
+    since: Option<String>,
+    /// Of a table: before this time, RFC 3339.
+    until: Option<String>,
+}
+
+/// As what the log is exported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// JSON lines that can be verified without this server.
+    #[default]
+    Jsonl,
+    /// Comma-separated values (RFC 4180).
+    Csv,
+}
+
+/// `GET /audit/export`: JSON lines that can be verified without this server, or a table.
+pub async fn export(
+    State(app): State<App>,
+    scope: Scope,
+    Params(query): Params<ExportQuery>,
+) -> Result<Response, ApiError> {
+    let ExportQuery { agent_id, event_type, action, since, until, .. } = query;
+    let filters = AuditQuery { agent_id, event_type, action, since, until, ..AuditQuery::default() };
+    if query.format == ExportFormat::Jsonl && !filters.is_empty() {
+        let detail = "Only a table (`format=csv`) can hold some of the log: what proves it needs all of it.";
+        return Err(ApiError::bad_request("invalid_query", detail));
+    }
     app.audit.checkpoint(scope.org_id).await?;
-    let exporter = Exporter::new(app.store.clone(), scope.org_id, &app.signer, app.clock.now()).await?;
     // Each piece is read when the one before has been taken: memory does not grow with the log.
-    let lines = stream::try_unfold(exporter, |mut exporter| async move {
-        let chunk = exporter.next_chunk().await?;
-        Ok::<_, tappass_audit::AuditError>(chunk.map(|text| (Bytes::from(text), exporter)))
-    });
-    let file = format!("attachment; filename=\"tappass-audit-{}.jsonl\"", scope.org_id);
-    let headers =
-        [(header::CONTENT_TYPE, "application/jsonl".to_owned()), (header::CONTENT_DISPOSITION, file)];
-    Ok((headers, Body::from_stream(lines)).into_response())
+    let (body, kind, ending) = match query.format {
+        ExportFormat::Jsonl => {
+            let exporter =
+                Exporter::new(app.store.clone(), scope.org_id, &app.signer, app.clock.now()).await?;
+            let lines = stream::try_unfold(exporter, |mut exporter| async move {
+                let chunk = exporter.next_chunk().await?;
+                Ok::<_, tappass_audit::AuditError>(chunk.map(|text| (Bytes::from(text), exporter)))
+            });
+            (Body::from_stream(lines), "application/jsonl", "jsonl")
+        }
+        ExportFormat::Csv => {
+            let table = CsvExporter::new(app.store.clone(), scope.org_id, filters.read()?.0);
+            let rows = stream::try_unfold(table, |mut table| async move {
+                let chunk = table.next_chunk().await?;
+                Ok::<_, tappass_audit::AuditError>(chunk.map(|text| (Bytes::from(text), table)))
+            });
+            (Body::from_stream(rows), "text/csv; charset=utf-8", "csv")
+        }
+    };
+    let file = format!("attachment; filename=\"tappass-audit-{}.{ending}\"", scope.org_id);
+    let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, file)];
+    Ok((headers, body).into_response())
 }
 
 /// `POST /audit/checkpoint`: signs the log as it is now.

@@ -6,6 +6,7 @@ pub mod agents;
 pub mod allowlist;
 pub mod approvals;
 pub mod audit;
+pub mod audit_csv;
 pub mod auth;
 pub mod credentials;
 pub mod debug;

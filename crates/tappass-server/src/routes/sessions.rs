@@ -91,19 +91,19 @@ pub struct SessionDetail {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Activity {
     /// How many calls it has had.
-    turns: u32,
+    pub(crate) turns: u32,
     /// When the last one came.
-    last_seen: String,
+    pub(crate) last_seen: String,
     /// What it carries: `PII`, `SECRET`, `EXTERNAL`.
-    taints: Vec<&'static str>,
+    pub(crate) taints: Vec<&'static str>,
     /// The most sensitive level seen.
-    classification: Classification,
+    pub(crate) classification: Classification,
     /// Points of risk that are left.
-    risk: f64,
+    pub(crate) risk: f64,
     /// USD spent.
-    spent_usd: f64,
+    pub(crate) spent_usd: f64,
     /// Tokens used, read and written together.
-    tokens: u64,
+    pub(crate) tokens: u64,
 }
 
 impl From<AgentSession> for SessionView {
@@ -205,9 +205,14 @@ async fn find(app: &App, org_id: Uuid, id: &str) -> Result<AgentSession, ApiErro
 }
 
 async fn activity(app: &App, session: &AgentSession) -> Option<Activity> {
-    let (state, id) = (&app.services.state, session.session_id.to_string());
-    let last = state.last_turn(&session_scope(session.org_id, session.agent_uuid), &id).await?;
-    let memory = state.recall(&session_key(session.org_id, session.agent_uuid, &id)).await;
+    activity_of(app, session.org_id, session.agent_uuid, &session.session_id.to_string()).await
+}
+
+/// What is remembered of an agent's session, by whatever name.
+pub(crate) async fn activity_of(app: &App, org_id: Uuid, agent_uuid: Uuid, id: &str) -> Option<Activity> {
+    let state = &app.services.state;
+    let last = state.last_turn(&session_scope(org_id, agent_uuid), id).await?;
+    let memory = state.recall(&session_key(org_id, agent_uuid, id)).await;
     Some(Activity {
         turns: last.turns,
         last_seen: rfc3339(last.at),

@@ -370,6 +370,18 @@ async fn the_log_verifies_here_and_elsewhere() {
     let other = expect(&"0".repeat(64));
     assert_eq!(ask(&gateway, &token, Method::GET, &other, NONE).await.json()["ok"], false);
 
+    let table =
+        ask(&gateway, &token, Method::GET, "/audit/export?format=csv&event_type=agent_registered", NONE)
+            .await;
+    assert_eq!((table.status.as_u16(), table.header("content-type")), (200, "text/csv; charset=utf-8"));
+    let lines: Vec<&str> = table.text.trim_end().split("\r\n").collect();
+    assert!(lines[0].starts_with("seq,event_id,ts,") && lines[0].ends_with(",hash"), "{}", lines[0]);
+    assert!(
+        lines[1..].iter().all(|line| line.contains(",agent_registered,")) && lines.len() > 1,
+        "{lines:?}"
+    );
+    let half = ask(&gateway, &token, Method::GET, "/audit/export?event_type=agent_registered", NONE).await;
+    assert_eq!(half.status, 400, "half a log proves nothing");
     let export = ask(&gateway, &token, Method::GET, "/audit/export", NONE).await;
     assert!(export.header("content-disposition").contains(made["org"]["org_id"].as_str().expect("an id")));
     let report =

@@ -29,6 +29,8 @@ struct Audit {
     query: AuditQuery,
     /// What the filters say, as it stands in addresses: empty, or beginning with `&`.
     filters: String,
+    /// Those of them that a table understands.
+    export_filters: String,
     agents: Vec<String>,
     types: [EventType; EventType::ALL.len()],
     rows: Vec<Told>,
@@ -63,7 +65,8 @@ pub async fn show(
     page::show(&Audit {
         shell: viewer.shell("/app/audit"),
         query: shown,
-        filters: filters(&uri),
+        filters: filters(&uri, &["cursor"]),
+        export_filters: filters(&uri, &["cursor", "text", "session_id", "limit"]),
         agents: super::agent_ids(&app, org).await?,
         types: EventType::ALL,
         rows: found.items.iter().map(Told::of).collect(),
@@ -76,11 +79,11 @@ pub async fn show(
     })
 }
 
-/// The query as it came, without the place in the list.
-fn filters(uri: &Uri) -> String {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let kept = pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=") && !pair.ends_with('='));
-    kept.map(|pair| format!("&{pair}")).collect()
+/// The query as it came, without these members and those that are blank.
+fn filters(uri: &Uri, but: &[&str]) -> String {
+    let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let kept = pairs.filter(|(name, value)| !value.is_empty() && !but.contains(name));
+    kept.map(|(name, value)| format!("&{name}={value}")).collect()
 }
 
 /// An event's id in a path.

@@ -42,9 +42,9 @@ enum Piece {
     Found(String),
 }
 
-const NOT_KEPT: &str =
-    "The text of this call was not kept. Settings say whether and for how long an organisation keeps what calls say.";
-const TOO_MANY: &str = "More was found than the record lists, so not all of it could be masked: the text is not shown.";
+const NOT_KEPT: &str = "The text of this call was not kept. Settings say whether and for how long an organisation keeps what calls say.";
+const TOO_MANY: &str =
+    "More was found than the record lists, so not all of it could be masked: the text is not shown.";
 const NO_PLACES: &str = "What was found has no place in a text: it is about the call as a whole.";
 
 /// The texts of a call.
@@ -61,7 +61,9 @@ pub async fn show(
     let event: Value = serde_json::from_str(&row.body).map_err(ApiError::internal)?;
     let none = |why| page::show(&Texts { texts: Vec::new(), why_not: Some(why) });
     let Some(found) = places(&event["details"]["explain"]) else { return none(TOO_MANY) };
-    let Some(kept) = app.store.kept_calls().get(org, id, app.clock.now()).await? else { return none(NOT_KEPT) };
+    let Some(kept) = app.store.kept_calls().get(org, id, app.clock.now()).await? else {
+        return none(NOT_KEPT);
+    };
     let Some(said) = app.kept.opened(&kept).await.map_err(ApiError::internal)? else { return none(NOT_KEPT) };
     let texts: Vec<Text> = found
         .into_iter()

@@ -6,6 +6,7 @@ pub mod approvals;
 pub mod audit;
 pub mod call;
 pub mod call_text;
+pub mod sessions;
 pub mod sign_in;
 pub mod status;
 pub mod tools;

@@ -20,6 +20,8 @@ pub fn routes() -> Vec<Route> {
             pages::call_text::show,
             "What a call said where something was found, masked",
         ),
+        Route::page("/app/sessions", AUDITOR, pages::sessions::show, "Sessions with calls lately"),
+        Route::page("/app/sessions/{session}", AUDITOR, pages::sessions::session, "One session"),
         Route::page("/app/agents", AUDITOR, pages::agents::show, "Agents"),
         Route::page("/app/agents/{agent}", AUDITOR, pages::agent::show, "One agent"),
         Route::page("/app/approvals", ORG_ADMIN, pages::approvals::show, "What waits for a person"),

@@ -29,8 +29,9 @@ pub fn routes() -> Vec<Route> {
             "/audit/export",
             AUDITOR,
             audit::export,
-            "The whole log, to be verified elsewhere",
-        ),
+            "The whole log, to be verified elsewhere; or a table of it",
+        )
+        .asks::<audit::ExportQuery>(),
         Route::new(
             Method::GET,
             "/audit/stream",
