@@ -38,6 +38,38 @@ pub fn documentation(entry: &Entry) -> String {
     format!("# {}\n{}", text("title"), text("description"))
 }
 
+/// A step's doc comment by its headings: each heading with its text, lines joined to paragraphs.
+#[must_use]
+pub fn sections(entry: &Entry) -> Vec<(String, Vec<String>)> {
+    let mut sections: Vec<(String, Vec<String>)> = Vec::new();
+    for line in documentation(entry).lines() {
+        match (line.strip_prefix("# "), sections.last_mut()) {
+            (Some(heading), _) => sections.push((heading.to_owned(), vec![String::new()])),
+            (None, Some((_, paragraphs))) if line.trim().is_empty() => paragraphs.push(String::new()),
+            (None, Some((_, paragraphs))) => {
+                if let Some(last) = paragraphs.last_mut() {
+                    last.push_str(if last.is_empty() { "" } else { " " });
+                    last.push_str(line.trim());
+                }
+            }
+            (None, None) => {}
+        }
+    }
+    for (_, paragraphs) in &mut sections {
+        paragraphs.retain(|text| !text.is_empty());
+    }
+    sections
+}
+
+/// What a step's own parameters mean: name, meaning, in the order of the schema.
+#[must_use]
+pub fn meanings(entry: &Entry) -> Vec<(String, String)> {
+    let schema = (entry.schema)().to_value();
+    let properties = schema["properties"].as_object().cloned().unwrap_or_default();
+    let meaning = |p: &Value| p["description"].as_str().unwrap_or_default().replace('\n', " ");
+    properties.iter().map(|(name, property)| (name.clone(), meaning(property))).collect()
+}
+
 fn index(presets: &[std::sync::Arc<Pipeline>]) -> String {
     let mut out = String::from("# Steps\n\nGenerated from the registry; do not edit.\n\n");
     let names: Vec<&str> = presets.iter().map(|p| p.name.as_str()).collect();

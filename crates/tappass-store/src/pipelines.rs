@@ -108,6 +108,15 @@ impl Pipelines<'_> {
         row.as_ref().map(version_of).transpose()
     }
 
+    /// The versions of one, the newest first: the last two hundred.
+    pub async fn versions(&self, org_id: Uuid, name: &str) -> Result<Vec<PipelineVersion>, StoreError> {
+        let mut tx = self.0.read().await?;
+        let select =
+            query("SELECT * FROM pipelines WHERE org_id = $1 AND name = $2 ORDER BY version DESC LIMIT 200");
+        let rows = tx.fetch_all(select.bind(org_id.to_string()).bind(name.to_owned())).await?;
+        rows.iter().map(version_of).collect()
+    }
+
     /// The latest version of each of an organisation's, by name.
     pub async fn list(&self, org_id: Uuid, page: &PageRequest) -> Result<Page<PipelineVersion>, StoreError> {
         let mut tx = self.0.read().await?;

@@ -26,6 +26,7 @@ pub mod my_approvals;
 pub mod orgs;
 pub mod payloads;
 pub mod people;
+pub mod pipeline_check;
 pub mod pipelines;
 pub mod policies;
 pub mod providers;

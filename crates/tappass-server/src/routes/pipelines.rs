@@ -190,7 +190,7 @@ async fn write(
 }
 
 /// The pipeline of that name, for those who would use it: 422 when there is none.
-pub(super) async fn compiled(app: &App, org_id: Uuid, name: &str) -> Result<Arc<Pipeline>, ApiError> {
+pub(crate) async fn compiled(app: &App, org_id: Uuid, name: &str) -> Result<Arc<Pipeline>, ApiError> {
     app.pipelines.get(org_id, name).await.map_err(failed)
 }
 

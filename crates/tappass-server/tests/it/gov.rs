@@ -243,3 +243,41 @@ async fn the_schema_is_served_for_editors() {
     assert_eq!(schema.header("content-type"), "application/schema+json");
     assert!(schema.json()["properties"]["overrides"]["properties"]["detect_pii"].is_object());
 }
+
+#[tokio::test]
+async fn a_text_is_checked_before_it_is_saved_and_every_version_is_listed() {
+    let world = Scripted::new(&[]).await;
+    let check = async |body: Value| {
+        ask(&world.gateway, &world.admin, Method::POST, "/pipelines/check", body).await.json()
+    };
+    let wrong =
+        check(json!({"name": "p", "pipeline": "preset: starter\noverrides:\n  rate_limit: {max_call: 3}\n"}))
+            .await;
+    assert_eq!(
+        (&wrong["valid"], &wrong["findings"][0]["line"], &wrong["findings"][0]["column"]),
+        (&json!(false), &json!(3), &json!(16))
+    );
+    assert!(wrong["findings"][0]["message"].as_str().is_some_and(|m| m.contains("did you mean `max_calls`")));
+    let open =
+        check(json!({"pipeline": "name: p\npreset: starter\noverrides: {detect_pii: {on_error: continue}}"}))
+            .await;
+    assert_eq!(
+        (&open["valid"], &open["exists"], &open["findings"][0]["severity"]),
+        (&json!(true), &json!(false), &json!("warning"))
+    );
+    for yaml in ["preset: starter", "preset: starter\noverrides: {pii: {on_detection: block}}"] {
+        assert!(put(&world, "/pipelines/p", None, yaml).await.status.is_success());
+    }
+    let changed = check(json!({"name": "p", "pipeline": "preset: starter"})).await;
+    assert_eq!(
+        changed["changes"],
+        json!([{"step": "detect_pii", "parameter": "on_detection", "from": "block", "to": "log"}])
+    );
+    let versions = get(&world, "/pipelines/p/versions").await.json();
+    let listed: Vec<&Value> =
+        versions["items"].as_array().expect("versions").iter().map(|v| &v["version"]).collect();
+    assert_eq!(listed, [2, 1]);
+    assert_eq!(versions["items"][1]["hash"], changed["hash"]);
+    assert_eq!(get(&world, "/pipelines/starter/versions").await.json()["items"], json!([]));
+    assert_eq!(get(&world, "/pipelines/nothing/versions").await.status, 404);
+}

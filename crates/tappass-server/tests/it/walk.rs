@@ -86,6 +86,7 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
         }
         "/pipelines/{name}" if route.method == Method::PUT => json!({"preset": "starter"}),
         "/settings/payloads" if route.method == Method::PUT => json!({"keep_days": 1}),
+        "/pipelines/check" => json!({"pipeline": "preset: starter"}),
         "/pipelines/replay" => json!({"pipeline": "preset: starter"}),
         "/pipelines/import" => json!({"preset": "starter", "name": "imported"}),
         "/admin/approvals/{approval}/decide" => json!({"decision": "approve"}),

@@ -1,59 +1,12 @@
-//! What differs between two pipelines, step by step and parameter by parameter.
+//! What differs between two pipelines, for people.
 
-use serde::Serialize;
 use serde_json::Value;
+use tappass_pipeline::difference::{Change, shown};
 
 use crate::{
     output::style::{GREEN, RED, RESET, YELLOW},
     safe,
 };
-
-/// One difference.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Change {
-    /// The step.
-    pub(super) step: String,
-    /// Its parameter; nothing when the step itself comes or goes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) parameter: Option<String>,
-    /// As it is; null for what comes.
-    pub(super) from: Value,
-    /// As it would be; null for what goes.
-    pub(super) to: Value,
-}
-
-/// From what the server shows of a pipeline (null: there is none) to what another would be.
-pub(super) fn between(now: &Value, then: &Value) -> Vec<Change> {
-    let mut changes = Vec::new();
-    let steps = |pipeline: &Value| -> Vec<(String, Value)> {
-        let all = pipeline["steps"].as_array().cloned().unwrap_or_default();
-        let running = all.into_iter().filter(|s| s["enabled"] == true);
-        running
-            .map(|mut s| (s["id"].as_str().unwrap_or_default().to_owned(), s["parameters"].take()))
-            .collect()
-    };
-    let (before, after) = (steps(now), steps(then));
-    let find = |all: &[(String, Value)], id: &str| all.iter().find(|(i, _)| i == id).map(|(_, p)| p.clone());
-    for (id, from) in before.iter().filter(|(id, _)| find(&after, id).is_none()) {
-        changes.push(Change { step: id.clone(), parameter: None, from: from.clone(), to: Value::Null });
-    }
-    for (id, to) in after {
-        let Some(from) = find(&before, &id) else {
-            changes.push(Change { step: id, parameter: None, from: Value::Null, to });
-            continue;
-        };
-        let mut names: Vec<&String> =
-            from.as_object().into_iter().chain(to.as_object()).flat_map(|o| o.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names.into_iter().filter(|name| from.get(name.as_str()) != to.get(name.as_str())) {
-            let value = |of: &Value| of.get(name.as_str()).cloned().unwrap_or_default();
-            let (from, to) = (value(&from), value(&to));
-            changes.push(Change { step: id.clone(), parameter: Some(name.clone()), from, to });
-        }
-    }
-    changes
-}
 
 /// The differences for people.
 pub(super) fn lines(changes: &[Change]) -> Vec<String> {
@@ -71,9 +24,7 @@ pub(super) fn lines(changes: &[Change]) -> Vec<String> {
                 if step != change.step {
                     lines.push(format!("{YELLOW}~ {id}{RESET}"));
                 }
-                let show = |value: &Value| {
-                    safe::text(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-                };
+                let show = |value: &Value| safe::text(&shown(value));
                 lines.push(format!(
                     "    {}: {} → {}",
                     safe::text(name),
@@ -90,7 +41,7 @@ pub(super) fn lines(changes: &[Change]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tappass_pipeline::compile;
+    use tappass_pipeline::{compile, difference::between};
 
     #[test]
     fn steps_and_parameters_are_told_apart() {
@@ -108,7 +59,5 @@ mod tests {
             .map(|l| anstream::adapter::strip_str(l).to_string())
             .collect();
         assert!(back.contains(&"+ call_tool  (on a hit: block)".to_owned()), "{back:?}");
-        assert_eq!(between(&now, &now), []);
-        assert_eq!(between(&Value::Null, &now).len(), 11, "all of it is new");
     }
 }

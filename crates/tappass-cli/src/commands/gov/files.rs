@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tappass_pipeline::{CompileError, Pipeline, compile, name_in};
-
-use super::{
-    changes::{self, Change},
-    lint,
+use tappass_pipeline::{
+    CompileError, Pipeline, compile,
+    difference::{Change, between},
+    lint, name_in,
 };
+
+use super::changes;
 use crate::{
     args::Format,
     client::Client,
@@ -56,7 +57,7 @@ impl File {
     pub(super) async fn diff(&self, client: &Client, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
         let (_, name, proposed) = self.compiled().await?;
         let now = current(client, &name).await?;
-        let changes = changes::between(now.as_ref().map_or(&Value::Null, |(v, _)| v), &proposed.describe());
+        let changes = between(now.as_ref().map_or(&Value::Null, |(v, _)| v), &proposed.describe());
         if format.json {
             let same = changes.is_empty() && now.is_some();
             out.json(&json!({"name": name, "exists": now.is_some(), "same": same, "changes": changes}))?;
@@ -76,7 +77,7 @@ impl File {
     ) -> anyhow::Result<()> {
         let (text, name, proposed) = self.compiled().await?;
         let now = current(client, &name).await?;
-        let changes = changes::between(now.as_ref().map_or(&Value::Null, |(v, _)| v), &proposed.describe());
+        let changes = between(now.as_ref().map_or(&Value::Null, |(v, _)| v), &proposed.describe());
         if changes.is_empty() && now.is_some() {
             out.note(&format!("{} is already so", safe::text(&name)));
             return if format.json {
@@ -116,7 +117,12 @@ pub(super) async fn lint(files: Vec<PathBuf>, format: Format, out: &mut Out) -> 
         findings.extend(found.into_iter().map(|finding| (shown.clone(), finding)));
     }
     if format.json {
-        let all: Vec<Value> = findings.iter().map(|(file, f)| f.as_json(file)).collect();
+        let all: Vec<Value> = findings
+            .iter()
+            .map(|(file, f)| {
+                json!({"file": file, "line": f.line, "column": f.column, "severity": f.severity, "message": f.message})
+            })
+            .collect();
         out.json(&Value::Array(all))?;
     } else {
         for (file, finding) in &findings {

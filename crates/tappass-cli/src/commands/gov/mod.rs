@@ -4,7 +4,6 @@ mod allowlist;
 mod changes;
 mod explain;
 mod files;
-mod lint;
 mod policy;
 mod readiness;
 mod replay;

@@ -6,6 +6,8 @@ pub mod approvals;
 pub mod audit;
 pub mod call;
 pub mod call_text;
+pub mod pipeline;
+pub mod pipelines;
 pub mod sessions;
 pub mod sign_in;
 pub mod status;

@@ -23,6 +23,13 @@ pub fn routes() -> Vec<Route> {
         Route::page("/app/sessions", AUDITOR, pages::sessions::show, "Sessions with calls lately"),
         Route::page("/app/sessions/{session}", AUDITOR, pages::sessions::session, "One session"),
         Route::page("/app/agents", AUDITOR, pages::agents::show, "Agents"),
+        Route::page("/app/pipelines", AUDITOR, pages::pipelines::show, "Pipelines"),
+        Route::page(
+            "/app/pipelines/{name}",
+            AUDITOR,
+            pages::pipeline::show,
+            "One pipeline: its steps, its text, its versions",
+        ),
         Route::page("/app/agents/{agent}", AUDITOR, pages::agent::show, "One agent"),
         Route::page("/app/approvals", ORG_ADMIN, pages::approvals::show, "What waits for a person"),
         Route::page("/app/tools", ORG_ADMIN, pages::tools::show, "MCP servers and their tools"),

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use crate::{
     params::{ListQuery, Listed},
     router::table::{AUDITOR, MEMBER, ORG_ADMIN, Route},
-    routes::{allowlist, pipelines, policies, providers},
+    routes::{allowlist, pipeline_check, pipelines, policies, providers},
 };
 
 /// Its lines.
@@ -69,6 +69,23 @@ pub fn routes() -> Vec<Route> {
         .asks::<pipelines::ImportQuery>()
         .takes::<pipelines::PipelineFile>()
         .gives::<pipelines::PipelineView>(ok),
+        Route::new(
+            Method::POST,
+            "/pipelines/check",
+            MEMBER,
+            pipeline_check::check,
+            "What is wrong with a pipeline's text, and what it would change; writes nothing",
+        )
+        .takes::<pipeline_check::Unsaved>()
+        .gives::<pipeline_check::Checked>(ok),
+        Route::new(
+            Method::GET,
+            "/pipelines/{name}/versions",
+            MEMBER,
+            pipeline_check::versions,
+            "The versions of a pipeline, the newest first",
+        )
+        .gives::<Listed<pipeline_check::VersionView>>(ok),
         Route::new(
             Method::GET,
             "/pipelines/{name}/export",

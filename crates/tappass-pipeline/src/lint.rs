@@ -1,31 +1,37 @@
 //! What is wrong with a pipeline's text, and what is likely a mistake although it compiles. Without a server.
 
-use serde_json::{Value, json};
-use tappass_pipeline::{CompileError, OnError, Pipeline, compile};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{CompileError, OnError, Pipeline, compile};
 
 /// One finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Finding {
     /// `error` or `warning`.
-    severity: &'static str,
-    place: Option<(u64, u64)>,
-    what: String,
+    pub severity: &'static str,
+    /// The line in the text, from 1; null where it is about the whole.
+    pub line: Option<u64>,
+    /// The column in it, from 1.
+    pub column: Option<u64>,
+    /// What, with the nearest valid name where a name is wrong.
+    pub message: String,
 }
 
 impl Finding {
-    pub(super) fn as_line(&self, file: &str) -> String {
-        let place = self.place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
-        format!("{file}{place}: {}: {}", self.severity, self.what)
-    }
-
-    pub(super) fn as_json(&self, file: &str) -> Value {
-        let (line, column) = self.place.unzip();
-        json!({"file": file, "line": line, "column": column, "severity": self.severity, "message": self.what})
+    /// As compilers tell it: `file:line:column: error: …`.
+    #[must_use]
+    pub fn as_line(&self, file: &str) -> String {
+        let place =
+            self.line.zip(self.column).map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
+        format!("{file}{place}: {}: {}", self.severity, self.message)
     }
 }
 
 /// The findings of a text.
-pub(super) fn lint(text: &str) -> Vec<Finding> {
+#[must_use]
+pub fn lint(text: &str) -> Vec<Finding> {
     match compile("lint", 1, text) {
         Err(error) => of_error(&error),
         Ok(pipeline) => warnings(&pipeline),
@@ -33,15 +39,23 @@ pub(super) fn lint(text: &str) -> Vec<Finding> {
 }
 
 /// What does not compile.
-pub(super) fn of_error(error: &CompileError) -> Vec<Finding> {
+#[must_use]
+pub fn of_error(error: &CompileError) -> Vec<Finding> {
     let all = error.problems.iter();
-    all.map(|p| Finding { severity: "error", place: p.place, what: p.what.clone() }).collect()
+    all.map(|p| {
+        let (line, column) = p.place.unzip();
+        Finding { severity: "error", line, column, message: p.what.clone() }
+    })
+    .collect()
 }
 
 /// What compiles and leaves a door open.
-fn warnings(pipeline: &Pipeline) -> Vec<Finding> {
+#[must_use]
+pub fn warnings(pipeline: &Pipeline) -> Vec<Finding> {
     let mut all = Vec::new();
-    let mut warn = |what: String| all.push(Finding { severity: "warning", place: None, what });
+    let mut warn = |message: String| {
+        all.push(Finding { severity: "warning", line: None, column: None, message });
+    };
     for id in ["detect_secrets", "detect_injection", "scan_output", "rate_limit"] {
         if pipeline.step(id).is_none() {
             warn(format!("`{id}` is switched off: nothing else does what it does"));
