@@ -24,29 +24,29 @@ pub struct Series {
     pub fill: &'static str,
 }
 
-const WIDTH: f64 = 720.0;
 const LEFT: f64 = 34.0;
 const BOTTOM: f64 = 18.0;
 
-/// Stacked bars over time. `height` in units of which the width is 720.
+/// Stacked bars over time. `width` and `height` in pixels, as large as the chart is shown: then its words are as large as
+/// those around it.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "pixels")]
-pub fn bars(name: &str, series: &[Series], bars: &[Bar], height: u32) -> Html {
-    let height = f64::from(height);
+pub fn bars(name: &str, series: &[Series], bars: &[Bar], (width, height): (u32, u32)) -> Html {
+    let (whole, height) = (f64::from(width), f64::from(height));
     let plot = height - BOTTOM - 6.0;
     let most = bars.iter().map(|bar| bar.parts.iter().sum::<u64>()).max().unwrap_or(0);
     let top = nice(most);
-    let slot = (WIDTH - LEFT) / (bars.len().max(1) as f64);
+    let slot = (whole - LEFT) / (bars.len().max(1) as f64);
     let width = (slot * 0.78).clamp(1.0, 34.0);
     let mut svg = format!(
-        r#"<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{}">"#,
+        r#"<svg class="chart" viewBox="0 0 {whole} {height}" role="img" aria-label="{}">"#,
         escape(name)
     );
     for (value, share) in [(0, 0.0), (top / 2, 0.5), (top, 1.0)] {
         let y = 6.0 + plot - plot * share;
         let _ = write!(
             svg,
-            r#"<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1}" y2="{y:.1}"/><text x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+            r#"<line class="axis" x1="{LEFT}" x2="{whole}" y1="{y:.1}" y2="{y:.1}"/><text x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
             LEFT - 6.0,
             y + 4.0,
             short(&value)
@@ -89,6 +89,27 @@ pub fn bars(name: &str, series: &[Series], bars: &[Bar], height: u32) -> Html {
     Html(svg)
 }
 
+/// The same in at most so many bars, for where there is less room: neighbours are added up.
+#[must_use]
+pub fn fewer(bars: &[Bar], most: usize) -> Vec<Bar> {
+    let size = bars.len().div_ceil(most.max(1)).max(1);
+    let merge = |run: &[Bar]| {
+        let mut merged = Bar::default();
+        for bar in run {
+            if merged.title.is_empty() {
+                merged.title.clone_from(&bar.title);
+            }
+            if merged.label.is_empty() {
+                merged.label.clone_from(&bar.label);
+            }
+            merged.parts.resize(bar.parts.len(), 0);
+            merged.parts.iter_mut().zip(&bar.parts).for_each(|(sum, n)| *sum += n);
+        }
+        merged
+    };
+    bars.chunks(size).map(merge).collect()
+}
+
 /// The names of the series with their colours.
 #[must_use]
 pub fn legend(series: &[Series]) -> Html {
@@ -113,6 +134,40 @@ pub fn share(part: &u64, whole: &u64, fill: &str) -> Html {
     Html(format!(
         r#"<svg class="share" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="fill-{}" width="{width:.1}" height="6" rx="1"/></svg>"#,
         escape(fill)
+    ))
+}
+
+/// A line without axes, for a tile beside its figure: how it went, not how much.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "pixels")]
+pub fn spark(values: &[u64], fill: &str) -> Html {
+    const POINTS: usize = 48;
+    let size = values.len().div_ceil(POINTS).max(1);
+    let sums: Vec<u64> = values.chunks(size).map(|chunk| chunk.iter().sum()).collect();
+    let most = sums.iter().copied().max().unwrap_or(0);
+    if most == 0 || sums.len() < 2 {
+        return Html(r#"<svg class="spark" viewBox="0 0 100 24" aria-hidden="true"></svg>"#.to_owned());
+    }
+    let point = |(i, n): (usize, &u64)| {
+        let x = 100.0 * (i as f64) / ((sums.len() - 1) as f64);
+        format!("{x:.1},{:.1}", 23.0 - 21.0 * (*n as f64) / (most as f64))
+    };
+    let line = sums.iter().enumerate().map(point).collect::<Vec<_>>().join(" ");
+    Html(format!(
+        r#"<svg class="spark fill-{}" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true"><polygon points="0,24 {line} 100,24"/><polyline points="{line}"/></svg>"#,
+        escape(fill)
+    ))
+}
+
+/// A share with the interval in which it lies, on a line from nothing to all.
+#[must_use]
+pub fn interval(share: Option<f64>, low: Option<f64>, high: Option<f64>) -> Html {
+    let (Some(share), Some(low), Some(high)) = (share, low, high) else { return Html::default() };
+    Html(format!(
+        r#"<svg class="interval" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true"><rect class="all" y="3" width="100" height="4" rx="2"/><rect class="fill-accent" x="{:.1}" y="3" width="{:.1}" height="4" rx="2" opacity=".45"/><rect class="fill-accent" x="{:.1}" width="2.4" height="10" rx="1"/></svg>"#,
+        low * 100.0,
+        ((high - low) * 100.0).max(1.0),
+        (share * 97.6)
     ))
 }
 
@@ -168,12 +223,26 @@ mod tests {
     }
 
     #[test]
+    fn fewer_bars_say_the_same_in_all() {
+        let bar = |n| Bar {
+            title: format!("{n}"),
+            label: if n == 3 { "x".to_owned() } else { String::new() },
+            parts: vec![n, 1],
+        };
+        let all: Vec<Bar> = (0..10).map(bar).collect();
+        let merged = fewer(&all, 4);
+        assert_eq!(merged.len(), 4);
+        assert_eq!(merged.iter().map(|b| b.parts[0]).sum::<u64>(), 45);
+        assert_eq!((merged[1].title.as_str(), merged[1].label.as_str()), ("3", "x"));
+    }
+
+    #[test]
     fn a_little_is_seen_and_nothing_is_not() {
         let bar =
             |parts: [u64; 2]| Bar { title: "<now>".to_owned(), label: String::new(), parts: parts.to_vec() };
-        let chart = bars("calls", &SERIES, &[bar([1_000_000, 1]), bar([0, 0])], 160).0;
+        let chart = bars("calls", &SERIES, &[bar([1_000_000, 1]), bar([0, 0])], (720, 160)).0;
         assert_eq!(chart.matches("fill-bad").count(), 1);
         assert!(chart.contains(r#"height="1.5""#) && chart.contains("&lt;now&gt;"));
-        assert!(bars("none", &SERIES, &[], 160).0.ends_with("</svg>"));
+        assert!(bars("none", &SERIES, &[], (720, 160)).0.ends_with("</svg>"));
     }
 }

@@ -128,6 +128,13 @@ pub fn micros(us: &u64) -> String {
     }
 }
 
+/// Milliseconds, where they are known, in the unit that fits.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration, rounded")]
+pub fn millis(ms: &Option<f64>) -> String {
+    ms.map_or_else(|| "–".to_owned(), |ms| micros(&((ms * 1000.0).round() as u64)))
+}
+
 /// US dollars: more digits for small sums, since a call costs fractions of a cent.
 #[must_use]
 pub fn dollars(usd: &f64) -> String {

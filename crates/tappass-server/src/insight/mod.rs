@@ -9,6 +9,7 @@ pub mod seen;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tappass_model::clock::rfc3339;
@@ -103,7 +104,7 @@ impl WindowView {
     ///
     /// # Errors
     /// 400 for anything else.
-    pub fn parse(app: &App, text: Option<&str>) -> Result<Self, ApiError> {
+    pub fn parse(text: Option<&str>, now: Timestamp) -> Result<Self, ApiError> {
         let name = text.unwrap_or("7d");
         let unit = |suffix: char, hours: i64| -> Option<i64> {
             name.strip_suffix(suffix)?.parse::<u16>().ok().map(|n| i64::from(n) * hours)
@@ -113,7 +114,7 @@ impl WindowView {
             let detail = "`window` is hours or days like 24h, 7d, 30d; 90d at most.";
             ApiError::bad_request("invalid_query", detail)
         })?;
-        let window = Window::last(hours, app.clock.now());
+        let window = Window::last(hours, now);
         let (since, until) = (rfc3339(window.since), rfc3339(window.until));
         Ok(Self { name: name.to_owned(), since, until, window, hours })
     }

@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use tappass_model::{Mode, clock::rfc3339};
-use tappass_store::{Agent, Mark, MarkRow, Stopped, Store, StoreError, Window, insight::StepCounts};
+use tappass_store::{
+    Agent, Counts, Mark, MarkRow, Stopped, Store, StoreError, Window,
+    insight::{ByModel, StepCounts},
+};
 use uuid::Uuid;
 
 use super::{WindowView, overview::sum, proposal::Request, score};
@@ -32,8 +35,27 @@ pub struct Readiness {
     pub would_mask: u64,
     /// Over all rules.
     pub precision: Precision,
+    /// By agent, those with the most to refuse first.
+    pub agents: Vec<AgentReadiness>,
     /// By rule, the weightiest first.
     pub rules: Vec<Rule>,
+}
+
+/// What enforce would have meant for one agent.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct AgentReadiness {
+    /// The agent.
+    pub agent_id: String,
+    /// All its calls.
+    pub calls: u64,
+    /// Those that enforce would have refused and their mode let through.
+    pub would_block: u64,
+    /// Those that were refused.
+    pub blocked: u64,
+    /// Those whose text enforce would have masked and their mode did not.
+    pub would_mask: u64,
+    /// What the marks say, over all rules.
+    pub precision: Precision,
 }
 
 /// What one step found of one kind.
@@ -219,6 +241,7 @@ pub async fn readiness(
         blocked: all.blocked,
         would_mask: all.would_mask,
         precision: Precision::new(right, wrong),
+        agents: by_agent(&calls, &marks),
         rules,
         window,
     })
@@ -247,6 +270,24 @@ pub async fn preview(store: &Store, agent: &Agent, window: WindowView) -> Result
             body: json!({"mode": Mode::Enforce, "floor": Mode::Enforce}),
         },
     })
+}
+
+fn by_agent(calls: &ByModel, marks: &[MarkRow]) -> Vec<AgentReadiness> {
+    let mut sums = BTreeMap::<&str, Counts>::new();
+    for ((agent, _), counts) in calls {
+        sums.entry(agent).or_default().add(counts);
+    }
+    let of = |(agent, counts): (&str, Counts)| AgentReadiness {
+        precision: Precision::of(marks.iter().filter(|mark| mark.agent_id == agent)),
+        agent_id: agent.to_owned(),
+        calls: counts.calls,
+        would_block: counts.would_block,
+        blocked: counts.blocked,
+        would_mask: counts.would_mask,
+    };
+    let mut all: Vec<AgentReadiness> = sums.into_iter().map(of).collect();
+    all.sort_by_key(|agent| std::cmp::Reverse((agent.would_block, agent.blocked, agent.calls)));
+    all
 }
 
 async fn latest(

@@ -40,9 +40,9 @@ pub struct OverviewQuery {
     /// The organisation, for callers with several.
     org_id: Option<Uuid>,
     /// Of this agent only.
-    agent_id: Option<String>,
+    pub(crate) agent_id: Option<String>,
     /// The last hours or days: `24h`, `7d` (unless said otherwise), `30d`; 90d at most.
-    window: Option<String>,
+    pub(crate) window: Option<String>,
 }
 
 /// The query of `GET /insight/readiness`.
@@ -99,18 +99,18 @@ pub struct UnmarkQuery {
 /// What a step found of one kind in a call, what somebody said of it, and what that proposes.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Marked {
-    event_id: Uuid,
-    agent_id: String,
-    step: String,
-    kind: String,
-    score: Option<f64>,
-    threshold: Option<f64>,
+    pub(crate) event_id: Uuid,
+    pub(crate) agent_id: String,
+    pub(crate) step: String,
+    pub(crate) kind: String,
+    pub(crate) score: Option<f64>,
+    pub(crate) threshold: Option<f64>,
     /// The first finding, masked.
-    sample: String,
+    pub(crate) sample: String,
     /// Null: nobody has said anything.
-    mark: Option<MarkView>,
+    pub(crate) mark: Option<MarkView>,
     /// For a false alarm: what would have let it pass.
-    proposals: Vec<Proposal>,
+    pub(crate) proposals: Vec<Proposal>,
 }
 
 /// `GET /insight/overview`
@@ -119,7 +119,7 @@ pub async fn show_overview(
     scope: Scope,
     Params(query): Params<OverviewQuery>,
 ) -> Result<Json<Overview>, ApiError> {
-    let window = WindowView::parse(&app, query.window.as_deref())?;
+    let window = WindowView::parse(query.window.as_deref(), app.clock.now())?;
     Ok(Json(overview(&app.store, scope.org_id, window, query.agent_id.as_deref()).await?))
 }
 
@@ -129,7 +129,7 @@ pub async fn show_readiness(
     scope: Scope,
     Params(query): Params<ReadinessQuery>,
 ) -> Result<Json<Readiness>, ApiError> {
-    let window = WindowView::parse(&app, query.window.as_deref())?;
+    let window = WindowView::parse(query.window.as_deref(), app.clock.now())?;
     let examples = query.examples.unwrap_or(EXAMPLES).min(50);
     Ok(Json(readiness(&app.store, scope.org_id, window, query.agent_id.as_deref(), examples).await?))
 }
@@ -142,7 +142,7 @@ pub async fn enforce(
     Params(query): Params<PreviewQuery>,
 ) -> Result<Json<EnforcePreview>, ApiError> {
     let agent = find(&app, &scope, &agent).await?;
-    let window = WindowView::parse(&app, query.window.as_deref())?;
+    let window = WindowView::parse(query.window.as_deref(), app.clock.now())?;
     Ok(Json(preview(&app.store, &agent, window).await?))
 }
 
@@ -152,14 +152,21 @@ pub async fn marks(
     scope: Scope,
     Path(event): Path<String>,
 ) -> Result<Json<Listed<Marked>>, ApiError> {
-    let found = markable(&app, &scope, &event).await?;
+    Ok(Json(Listed { items: marked_in(&app, &scope, &event).await?, next_cursor: None }))
+}
+
+/// What a call's steps found, how it is marked, and what false alarms propose.
+///
+/// # Errors
+/// 404 for an event that is not there.
+pub(crate) async fn marked_in(app: &App, scope: &Scope, event: &str) -> Result<Vec<Marked>, ApiError> {
     let mut items = Vec::new();
-    for hit in found {
+    for hit in markable(app, scope, event).await? {
         let known = app.store.insight().marks(scope.org_id, hit.event_id).await?;
         let mark = known.into_iter().find(|m| m.step == hit.step && m.kind == hit.kind);
-        items.push(marked(&app, &scope, hit, mark).await?);
+        items.push(marked(app, scope, hit, mark).await?);
     }
-    Ok(Json(Listed { items, next_cursor: None }))
+    Ok(items)
 }
 
 /// `PUT /insight/marks/{event}`
@@ -229,7 +236,7 @@ async fn markable(app: &App, scope: &Scope, event: &str) -> Result<Vec<Stopped>,
 }
 
 async fn marked(app: &App, scope: &Scope, hit: Stopped, mark: Option<MarkRow>) -> Result<Marked, ApiError> {
-    let window = WindowView::parse(app, None)?;
+    let window = WindowView::parse(None, app.clock.now())?;
     let wrong = mark.as_ref().is_some_and(|mark| mark.mark == Mark::FalseAlarm);
     let proposals = if wrong { proposals(app, scope.org_id, &hit, window.window).await? } else { Vec::new() };
     Ok(Marked {

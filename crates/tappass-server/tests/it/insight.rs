@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 use tappass_server::insight::fold_all;
+use tappass_store::PageRequest;
 use tappass_testkit::Reply;
 
 use crate::{
@@ -202,4 +203,89 @@ async fn the_preview_says_what_enforce_does_and_its_request_does_it() {
     let agent = get(&world, "/agents/agent").await;
     assert_eq!((&agent["mode"], &agent["floor"]), (&json!("enforce"), &json!("enforce")));
     assert_eq!(call(&world, &format!("use {KEY}")).await.status, 403);
+}
+
+async fn page(world: &Scripted, token: &str, uri: &str) -> String {
+    let answer = ask(&world.gateway, token, Method::GET, uri, Value::Null).await;
+    assert_eq!(answer.status, 200, "{uri}: {answer:?}");
+    answer.text
+}
+
+#[tokio::test]
+async fn the_overview_tells_a_newcomer_what_to_do_and_then_what_happened() {
+    let world = Scripted::new(&[]).await;
+    let empty = page(&world, &world.admin, "/app").await;
+    assert!(empty.contains("OPENAI_BASE_URL=") && empty.contains("No calls in this time"), "{empty}");
+    assert_eq!(call(&world, &format!("use {KEY}")).await.status, 200);
+    fold_all(world.gateway.app()).await.expect("folds");
+    for window in ["24h", "7d", "30d"] {
+        let told = page(&world, &world.admin, &format!("/app?window={window}")).await;
+        assert!(told.contains("detect_secrets") && told.contains("Would be refused"), "{told}");
+        assert!(told.contains("gpt-4o"), "{told}");
+        assert_eq!(told.matches(r#"<svg class="chart""#).count(), 4);
+    }
+    let answer = ask(&world.gateway, &world.admin, Method::GET, "/app?window=1y", Value::Null).await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
+async fn the_review_shows_what_there_is_to_decide_and_the_paper_says_which_log_it_came_from() {
+    let world = Scripted::new(&[]).await;
+    assert!(page(&world, &world.admin, "/app/readiness").await.contains("Nothing to judge by"));
+    let call = call(&world, &format!("use {KEY}")).await.json();
+    let event = call["tappass"]["task_id"].as_str().expect("an id");
+    fold_all(world.gateway.app()).await.expect("folds");
+    let told = page(&world, &world.admin, "/app/readiness").await;
+    assert!(
+        told.contains(&format!(r#"data-api="PUT /insight/marks/{event}""#))
+            && told.contains(r#"data-key="f""#),
+        "{told}"
+    );
+    assert!(!told.contains("Enforce now"), "that is for one agent");
+    let reader = json!({"name": "reads", "role": "auditor"});
+    let reader = ask(&world.gateway, &world.admin, Method::POST, "/auth/tokens", reader).await.json();
+    let reader = reader["token"].as_str().expect("a token");
+    let read = page(&world, reader, "/app/readiness?agent_id=agent").await;
+    assert!(
+        read.contains(event) && !read.contains("PUT /insight") && !read.contains("Enforce now"),
+        "{read}"
+    );
+    let of_agent = page(&world, &world.admin, "/app/readiness?agent_id=agent").await;
+    assert!(
+        of_agent.contains("Enforce now") && of_agent.contains(r#"data-if-match="&quot;v1&quot;""#),
+        "{of_agent}"
+    );
+    assert_eq!(
+        ask(&world.gateway, &world.admin, Method::GET, "/app/readiness?agent_id=nobody", Value::Null)
+            .await
+            .status,
+        404
+    );
+
+    put_mark(&world, event, json!({"step": "detect_secrets", "mark": "false_alarm", "note": "<img src=x>"}))
+        .await;
+    let told = page(&world, &world.admin, "/app/readiness").await;
+    assert!(
+        told.contains(&format!("DELETE /insight/marks/{event}")) && told.contains("0 % right of 1 marked"),
+        "{told}"
+    );
+    let piece =
+        page(&world, &world.admin, &format!("/app/readiness/proposals/{event}?step=detect_secrets")).await;
+    assert!(
+        piece.contains("+    threshold: 0.98") && piece.contains(r#"data-api="POST /allowlist""#),
+        "{piece}"
+    );
+    assert!(piece.contains("data-requests=") && !piece.contains("<html"), "{piece}");
+
+    ask(&world.gateway, &world.admin, Method::POST, "/audit/checkpoint", Value::Null).await;
+    let paper = page(&world, &world.admin, "/app/readiness?print=1").await;
+    let sealed = world.gateway.app().store.audit();
+    let orgs = world.gateway.app().store.orgs().list(&PageRequest::default()).await.expect("a page");
+    let org = orgs.items[0].org_id;
+    let root = sealed.last_checkpoint(org).await.expect("an answer").expect("a checkpoint").root;
+    for wanted in ["Client", "ciso@client.example", event, "false alarm", &root] {
+        assert!(paper.contains(wanted), "{wanted}: {paper}");
+    }
+    assert!(!paper.contains(KEY) && !paper.contains("<form") && !paper.contains("<img src=x"), "{paper}");
+    assert!(paper.contains("&#60;img src=x") && told.contains("&#60;img src=x"), "a note is text");
 }

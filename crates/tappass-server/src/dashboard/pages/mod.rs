@@ -9,6 +9,8 @@ pub mod call_text;
 pub mod pipeline;
 pub mod pipelines;
 pub mod sessions;
+pub mod overview;
+pub mod readiness;
 pub mod sign_in;
 pub mod status;
 pub mod tools;

@@ -7,6 +7,8 @@
 //     data-toast="Saved."                 said afterwards
 //     data-confirm="Really?"              asked before; also on one of its buttons, whose name and value are sent
 //   <button data-key="a">                 is pressed by that key; in a data-row, only when the row has the focus
+//   <form data-requests='[…]'>            sends several requests to the API, as proposals give them
+//   <select data-submit>                  sends its form when it changes
 //   <button data-open="#dialog">          opens a dialog; data-close closes the one around it
 //   <button data-copy="#id">              copies a text
 //   <time datetime="…">                   is told in this person's time zone, with UTC as its title
@@ -148,6 +150,30 @@
     }
   }
 
+  /** Sends what a proposal says, one request after the other; stops at the first that is refused. */
+  async function sendAll(form) {
+    const buttons = all("button", form);
+    buttons.forEach((button) => { button.disabled = true; });
+    told(form, "");
+    try {
+      let answer = null;
+      for (const one of JSON.parse(form.dataset.requests)) {
+        const headers = one.if_match ? { "if-match": one.if_match } : {};
+        if (typeof one.body === "string") headers["content-type"] = "application/yaml";
+        answer = await api(one.method, one.path, one.body, headers);
+        if (!answer.ok) {
+          told(form, answer.body?.detail ?? `The gateway answered ${answer.status}.`);
+          return;
+        }
+      }
+      follow(form.dataset.then ?? "reload", answer?.body, form.dataset.toast);
+    } catch {
+      told(form, "The gateway does not answer. Is it running?");
+    } finally {
+      buttons.forEach((button) => { button.disabled = false; });
+    }
+  }
+
   async function send(form, submitter) {
     const [method, path] = form.dataset.api.split(" ", 2);
     told(form, "");
@@ -213,11 +239,15 @@
 
   document.addEventListener("submit", async (event) => {
     const form = event.target;
-    if (!form.dataset.api) return;
+    if (!form.dataset.api && !form.dataset.requests) return;
     event.preventDefault();
     const asks = event.submitter?.dataset.confirm ? event.submitter : form;
     if (asks.dataset.confirm && !(await confirmed(asks.dataset.confirm, asks.dataset.confirmLabel))) return;
-    await send(form, event.submitter);
+    await (form.dataset.requests ? sendAll(form) : send(form, event.submitter));
+  });
+
+  document.addEventListener("change", (event) => {
+    if ("submit" in event.target.dataset) event.target.form.requestSubmit();
   });
 
   // Clicks

@@ -12,6 +12,14 @@ use crate::{
 pub fn routes() -> Vec<Route> {
     vec![
         Route::page("/app/sign-in", Auth::Public, pages::sign_in::show, "Sign in"),
+        Route::page("/app", AUDITOR, pages::overview::show, "What the agents did"),
+        Route::page("/app/readiness", AUDITOR, pages::readiness::show, "What enforce would have refused"),
+        Route::page(
+            "/app/readiness/proposals/{event}",
+            AUDITOR,
+            pages::readiness::proposals,
+            "What false alarms in a call propose",
+        ),
         Route::page("/app/audit", AUDITOR, pages::audit::show, "The audit trail, live"),
         Route::page("/app/calls/{event}", AUDITOR, pages::call::show, "One call, step by step"),
         Route::page(
