@@ -3,6 +3,8 @@
 //! `cargo run --release -p tappass-bench --bin figures`; what the figures mean is in `bench/README.md`. Nothing is
 //! asserted of any time: a run fails only when an answer does.
 
+#![expect(clippy::print_stdout, reason = "what it measured is what it prints")]
+
 mod fill;
 
 use std::time::{Duration, Instant};
