@@ -284,6 +284,7 @@ fn row(seq: u64, event: &Event) -> Result<AuditRow> {
         event_id: event.event_id,
         ts: event.ts,
         agent_id: event.agent_id.clone(),
+        session_id: event.session_id.clone(),
         event_type: event.event_type.as_str().to_owned(),
         action: event.action.map(|action| action.as_str().to_owned()),
         hash: format!("{seq:064x}"),
