@@ -11,6 +11,7 @@ pub mod pipelines;
 pub mod sessions;
 pub mod overview;
 pub mod readiness;
+pub mod sessions;
 pub mod sign_in;
 pub mod status;
 pub mod tools;
