@@ -41,6 +41,11 @@ impl Providers {
     }
 }
 
+/// The providers of which an organisation can have a key of its own.
+pub fn providers() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.into_iter().filter(|id| key_variable(id).is_some())
+}
+
 /// Whether an organisation can have a key of its own of this provider.
 #[must_use]
 pub fn takes_key(id: &str) -> Option<&'static str> {

@@ -5,6 +5,7 @@ use std::fmt;
 use askama::filters::HtmlSafe;
 use jiff::Timestamp;
 use tappass_model::clock::rfc3339;
+use tappass_store::Proof;
 
 use super::assets;
 
@@ -158,6 +159,15 @@ pub fn percent(share: &f64) -> String {
 #[must_use]
 pub fn words(name: &str) -> String {
     name.replace('_', " ")
+}
+
+/// What a session stands on.
+#[must_use]
+pub const fn proof(proof: &Proof) -> &'static str {
+    match proof {
+        Proof::Password => "password",
+        Proof::Issuer => "single sign-on",
+    }
 }
 
 /// The first letter, as a mark.

@@ -42,6 +42,10 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
         },
         Err(error) => match to_sign_in.filter(|_| error.status() == StatusCode::UNAUTHORIZED) {
             Some(redirect) => redirect,
+            // What is missing is set up there, and nothing else is open.
+            None if guard.shape == ErrorShape::Page && error.code() == ApiError::factor_missing().code() => {
+                Redirect::to("/app/account").into_response()
+            }
             None => error.into_response(),
         },
     };

@@ -6,7 +6,9 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::StatusCode;
+use qrcode::{QrCode, render::svg};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -49,8 +51,10 @@ pub struct Enrol {
 pub struct Enrolled {
     /// For the authenticator app, to be typed. Shown this once.
     secret: String,
-    /// The same, to be shown as a QR code.
+    /// The same, as apps read it.
     uri: String,
+    /// The same as a QR code: a picture in a `data:` address (SVG).
+    qr: String,
 }
 
 /// `POST /auth/second-factor/confirm`
@@ -199,8 +203,16 @@ pub async fn enrol(
 ) -> Result<(StatusCode, Json<Enrolled>), ApiError> {
     let begun = app.accounts.enrol_factor(&person, given.password.as_deref()).await;
     let begun = app.noting_failure(&person, begun).await?;
-    let enrolled = Enrolled { secret: begun.secret.to_string(), uri: begun.uri.to_string() };
+    let qr = qr_code(&begun.uri)?;
+    let enrolled = Enrolled { secret: begun.secret.to_string(), uri: begun.uri.to_string(), qr };
     Ok((StatusCode::CREATED, Json(enrolled)))
+}
+
+/// A text as a QR code, in black on white whatever surrounds it.
+fn qr_code(text: &str) -> Result<String, ApiError> {
+    let code = QrCode::new(text).map_err(ApiError::internal)?;
+    let svg = code.render::<svg::Color<'_>>().min_dimensions(220, 220).build();
+    Ok(format!("data:image/svg+xml;base64,{}", STANDARD.encode(svg)))
 }
 
 /// `POST /auth/second-factor/confirm`

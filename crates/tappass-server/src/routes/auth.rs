@@ -37,6 +37,9 @@ pub struct Signup {
     password: String,
     /// The organisation's name.
     org_name: String,
+    /// For a browser: the session goes into a cookie, which no script can read, and not into the answer.
+    #[serde(default)]
+    cookie: bool,
 }
 
 /// `POST /auth/login`
@@ -143,18 +146,22 @@ impl OrgView {
 }
 
 /// `POST /auth/signup`
-pub async fn signup(
-    State(app): State<App>,
-    request: Request,
-) -> Result<(StatusCode, Json<Session>), ApiError> {
+pub async fn signup(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let from = client_address(&request, &app.config.trusted_proxies);
+    let headers = request.headers().clone();
     let RawJson(bytes) = RawJson::from_request(request, &app).await?;
     let new: Signup = typed(&bytes)?;
+    if new.cookie {
+        app.same_origin(&headers)?;
+    }
     let done = app.accounts.sign_up(&new.email, &new.password, &new.org_name, from).await?;
     app.begins_with_license(done.org.org_id).await;
     let details = json!({"signup": true, "from": from, "org_name": done.org.name, "session_id": done.session.session_id});
     app.changed(Change::by(EventType::Signin, done.org.org_id, &done.user.email).details(details)).await?;
-    Ok((StatusCode::CREATED, Json(Session::of(&done))))
+    if new.cookie {
+        end_session_of_cookie(&app, &headers).await?;
+    }
+    Ok((StatusCode::CREATED, Session::answer(&app, &done, new.cookie)).into_response())
 }
 
 /// `POST /auth/login`

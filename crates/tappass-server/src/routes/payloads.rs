@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use tappass_audit::EventType;
 use tappass_store::KeptFilter;
+use uuid::Uuid;
 
 use crate::{
     body,
@@ -79,11 +80,17 @@ async fn view(
     version: i64,
     payloads: Payloads,
 ) -> Result<impl IntoResponse + use<>, ApiError> {
+    let kept = kept_now(app, scope.org_id).await?;
+    let Payloads { keep_days, sample } = payloads;
+    Ok((etag(version), Json(PayloadsView { keep_days, sample, kept, version })))
+}
+
+/// How many calls an organisation keeps now.
+pub(crate) async fn kept_now(app: &App, org_id: Uuid) -> Result<u64, ApiError> {
     let (all, now) = (KeptFilter { since: jiff::Timestamp::MIN, ..KeptFilter::default() }, app.clock.now());
     let mut kept = 0;
     for kind in ["llm_call", "tool_call"] {
-        kept += app.store.kept_calls().count(scope.org_id, kind, &all, now).await?;
+        kept += app.store.kept_calls().count(org_id, kind, &all, now).await?;
     }
-    let Payloads { keep_days, sample } = payloads;
-    Ok((etag(version), Json(PayloadsView { keep_days, sample, kept, version })))
+    Ok(kept)
 }

@@ -1,16 +1,21 @@
 //! The pages, in the order of the navigation.
 
+pub mod account;
 pub mod agent;
 pub mod agents;
 pub mod approvals;
 pub mod audit;
 pub mod call;
 pub mod call_text;
+pub mod credentials;
+pub mod entrance;
 pub mod overview;
+pub mod people;
 pub mod pipeline;
 pub mod pipelines;
 pub mod readiness;
 pub mod sessions;
+pub mod settings;
 pub mod sign_in;
 pub mod status;
 pub mod tools;

@@ -1,13 +1,16 @@
 //! `/app/sign-in`
 
 use askama::Template;
-use axum::response::Response;
+use axum::{extract::State, response::Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use crate::{
-    dashboard::{assets, page},
+    dashboard::{assets, format, page},
     error::ApiError,
     params::Params,
+    sso::Issuing,
+    state::App,
 };
 
 /// Its query.
@@ -22,14 +25,32 @@ pub struct Query {
 #[template(path = "sign_in.html")]
 struct SignIn {
     next: String,
+    ways: Vec<Way>,
+}
+
+/// Another issuer at which one can sign in.
+pub(super) struct Way {
+    pub name: String,
+    pub href: String,
 }
 
 /// The form.
 ///
 /// # Errors
 /// 500 when the template fails.
-pub async fn show(Params(query): Params<Query>) -> Result<Response, ApiError> {
-    page::show(&SignIn { next: inside(query.next.as_deref()) })
+pub async fn show(State(app): State<App>, Params(query): Params<Query>) -> Result<Response, ApiError> {
+    let next = inside(query.next.as_deref());
+    page::show(&SignIn { ways: ways(&app, &next), next })
+}
+
+/// The issuers that are configured, each with the address at which a browser begins to come to `next`.
+fn ways(app: &App, next: &str) -> Vec<Way> {
+    let next = utf8_percent_encode(next, NON_ALPHANUMERIC);
+    let way = |one: &Issuing| Way {
+        name: one.issuer().name.clone(),
+        href: format!("/auth/{}?next={next}", one.issuer().provider.id()),
+    };
+    app.sso.configured().map(way).collect()
 }
 
 /// Only a page of the dashboard: an address that somebody else made must not lead elsewhere.

@@ -1,9 +1,9 @@
 // What the pages do in the browser. Everything is an attribute that a template sets:
 //
-//   <form data-api="PATCH /agents/1">     is sent as JSON to the API, with the token against forgery. Names with dots
+//   <form data-api="PATCH /agents/1">     (what is {named} in the path is the field with that data-path) is sent as JSON to the API, with the token against forgery. Names with dots
 //                                         are nested; data-type (number, bool, json, lines, list) says what a field
 //                                         is; data-optional leaves it out when empty; data-if-match is sent along.
-//     data-then="reload"                  what follows: reload | go:/app/x/{field} | show:#dialog | event:name | none
+//     data-then="reload"                  what follows: reload | go:/app/x/{field} | away:field (an address) | show:#dialog | event:name | none
 //     data-toast="Saved."                 said afterwards
 //     data-confirm="Really?"              asked before; also on one of its buttons, whose name and value are sent
 //   <button data-key="a">                 is pressed by that key; in a data-row, only when the row has the focus
@@ -14,6 +14,7 @@
 //   <time datetime="…">                   is told in this person's time zone, with UTC as its title
 //   <div data-live="/audit/stream?…">     gets the event `live` when the log grows, at most once per data-every ms
 //   <… data-rows>                         j, k and Enter walk through its links; / goes to the search; ? tells the keys
+//   <… data-from-fragment>               its input gets what stands behind the # of the address, and is hidden then
 //   <form data-auto>                      is sent by itself when something in it changes (with htmx)
 "use strict";
 (() => {
@@ -126,17 +127,37 @@
     for (const place of all("[data-out]", within)) {
       const value = place.dataset.out.split(".").reduce((at, part) => at?.[part], answer);
       const text = Array.isArray(value) ? value.join("\n") : String(value ?? "");
-      if ("value" in place && place.tagName !== "LI") place.value = text; else place.textContent = text;
+      if (place.tagName === "IMG") place.src = text; else if ("value" in place && place.tagName !== "LI") place.value = text; else place.textContent = text;
     }
+  }
+
+  /** Shows what has a `data-if`, where the answer has that field. */
+  function showWhere(within, answer) {
+    for (const place of all("[data-if]", within)) place.hidden = !answer?.[place.dataset.if];
+  }
+
+  /** The token of a mailed link stands behind the #, where no server sees it; nor does it stay in the address. */
+  function fromFragment() {
+    const token = location.hash.slice(1);
+    const fields = all("[data-from-fragment]");
+    if (!token || fields.length === 0) return;
+    for (const field of fields) {
+      $("input", field).value = token;
+      field.hidden = true;
+    }
+    history.replaceState(null, "", location.pathname + location.search);
   }
 
   function follow(then, answer, said) {
     if (then.startsWith("go:")) {
       toastAfterwards(said);
       location.assign(filled(then.slice(3), answer));
+    } else if (then.startsWith("away:")) {
+      location.assign(answer[then.slice(5)]);
     } else if (then.startsWith("show:")) {
       const dialog = $(then.slice(5));
       fillOut(dialog, answer);
+      showWhere(dialog, answer);
       all("dialog[open]").forEach((open) => open.close());
       dialog.showModal();
       toast(said);
@@ -175,7 +196,8 @@
   }
 
   async function send(form, submitter) {
-    const [method, path] = form.dataset.api.split(" ", 2);
+    const [method, pattern] = form.dataset.api.split(" ", 2);
+    const path = pattern.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent($(`[data-path="${name}"]`, form)?.value ?? ""));
     told(form, "");
     let body;
     try {
@@ -416,6 +438,7 @@
   });
   document.addEventListener("DOMContentLoaded", () => {
     prepare(document);
+    fromFragment();
     toastKept();
   });
 

@@ -43,6 +43,25 @@ pub fn routes() -> Vec<Route> {
         Route::page("/app/tools", ORG_ADMIN, pages::tools::show, "MCP servers and their tools"),
         Route::page("/app/tools/{server}", ORG_ADMIN, pages::tools::server, "One MCP server"),
         Route::page("/app/status", MEMBER, pages::status::show, "How everything is, and what mends it"),
+        Route::page(
+            "/app/sign-up",
+            Auth::Public,
+            pages::entrance::sign_up,
+            "An account and its organisation",
+        ),
+        Route::page("/app/forgotten", Auth::Public, pages::entrance::forgotten, "A link to a new password"),
+        Route::page("/app/reset", Auth::Public, pages::entrance::reset, "A new password, by a link"),
+        Route::page("/app/invitation", Auth::Public, pages::entrance::invitation, "An invitation, accepted"),
+        Route::page("/app/account", Auth::Own, pages::account::show, "One's own account"),
+        Route::page(
+            "/app/credentials",
+            AUDITOR,
+            pages::credentials::show,
+            "Keys of providers, without their values",
+        ),
+        Route::page("/app/people", AUDITOR, pages::people::show, "People and their roles"),
+        Route::page("/app/people/{user}", ORG_ADMIN, pages::people::person, "One of them"),
+        Route::page("/app/settings", AUDITOR, pages::settings::show, "What holds for the organisation"),
         Route {
             shape: ErrorShape::Page,
             ..Route::new(
