@@ -4,9 +4,11 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AxeBuilder } from "@axe-core/playwright";
 import { chromium } from "playwright-core";
 
 const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
+const IMAGES = join(ROOT, "docs/images");
 const PLACES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const QUIET = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -43,15 +45,26 @@ const LOOKS = [
   ["", 1440, "light"], ["-dark", 1440, "dark"], ["-narrow", 390, "light"], ["-narrow-dark", 390, "dark"],
 ];
 
-/** Pictures of what a page shows: light and dark, wide and narrow, in `folder` (docs/images unless said otherwise). */
-export async function pictures(page, name, folder = process.env.PICTURES ?? join(ROOT, "docs/images")) {
-  await mkdir(folder, { recursive: true });
+/**
+ * Shows a page light and dark, wide and narrow, and gives what is wrong with it: what is wider than its window, and what
+ * axe finds serious. With UPDATE=1 its pictures are written into docs/images.
+ */
+export async function looked_at(page, name) {
+  const wrong = [];
+  if (process.env.UPDATE) await mkdir(IMAGES, { recursive: true });
   for (const [suffix, width, colorScheme] of LOOKS) {
     await page.setViewportSize({ width, height: width > 600 ? 900 : 844 });
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.evaluate(() => document.fonts.ready);
-    await page.screenshot({ path: join(folder, `${name}${suffix}.png`) });
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (over > 0) wrong.push(`${name} is ${over} px too wide at ${width}`);
+    if (process.env.UPDATE) await page.screenshot({ path: join(IMAGES, `${name}${suffix}.png`) });
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    for (const { id, nodes } of violations.filter(({ impact }) => ["serious", "critical"].includes(impact))) {
+      wrong.push(`${name}${suffix}: ${id}: ${nodes.slice(0, 3).map((node) => node.html).join(" | ")}`);
+    }
   }
   await page.setViewportSize({ width: 1440, height: 900 });
   await page.emulateMedia({ colorScheme: "light" });
+  return wrong;
 }

@@ -252,6 +252,7 @@ fn made(data_dir: &Path, there_before: bool) -> Option<PathBuf> {
 fn welcome(url: &str, secrets: Option<PathBuf>, stop: &str, out: &mut Out) -> std::io::Result<()> {
     out.line(&format!("TapPass {} answers on {url}", env!("CARGO_PKG_VERSION")))?;
     out.line(&format!("  for your programs   base URL {url}/v1, and an agent's key"))?;
+    out.line(&format!("  the dashboard       {url}/app"))?;
     out.line(&format!("  the HTTP contract   {url}/api-docs"))?;
     if let Some(file) = secrets {
         let file = file.display();
@@ -262,7 +263,7 @@ fn welcome(url: &str, secrets: Option<PathBuf>, stop: &str, out: &mut Out) -> st
             "
 Next, in another terminal:",
         )?;
-        out.line("  tappass signup --email you@example.com       an account and an organisation")?;
+        out.line("  tappass signup --email you@example.com       an account and an organisation; or in a browser")?;
         out.line("  tappass agents add --name claims-processor   an agent; its key is shown once")?;
         out.line("  tappass status                               how everything is")?;
     }

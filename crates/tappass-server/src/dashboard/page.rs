@@ -1,7 +1,7 @@
 //! What every page has: the frame around it, its headers, and how errors look.
 
 use askama::Template;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderValue, StatusCode, header};
 use tappass_model::Role;
 
@@ -99,6 +99,11 @@ impl Shell {
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+}
+
+/// `GET /`: who types the gateway's address into a browser wants the dashboard.
+pub async fn home() -> Redirect {
+    Redirect::to("/app")
 }
 
 /// A page, or a part of one that htmx puts in place.

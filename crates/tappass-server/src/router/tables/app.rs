@@ -3,7 +3,7 @@
 use http::Method;
 
 use crate::{
-    dashboard::{assets, pages},
+    dashboard::{assets, page, pages},
     error::ErrorShape,
     router::table::{AUDITOR, Auth, MEMBER, ORG_ADMIN, Route},
 };
@@ -11,6 +11,7 @@ use crate::{
 /// Its lines.
 pub fn routes() -> Vec<Route> {
     vec![
+        Route::page("/", Auth::Public, page::home, "To the dashboard"),
         Route::page("/app/sign-in", Auth::Public, pages::sign_in::show, "Sign in"),
         Route::page("/app", AUDITOR, pages::overview::show, "What the agents did"),
         Route::page("/app/readiness", AUDITOR, pages::readiness::show, "What enforce would have refused"),
