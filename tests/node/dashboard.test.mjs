@@ -104,11 +104,36 @@ describe("a pilot, in the browser", () => {
     await page.waitForURL(/\/app\/calls\//);
   });
 
-  test("enforce is switched on, and a blocked call explains itself", async () => {
-    await page.goto(`${gateway.url}/app/agents/claims-processor`);
-    await page.getByLabel("Mode").selectOption("enforce");
-    await page.getByRole("button", { name: "Save", exact: true }).click();
-    await page.getByText("Saved. The next call honours it.").waitFor();
+  test("the review: a false alarm goes on the allowlist, and the agent is enforced", async () => {
+    const innocent = "anna.router@example.org";
+    assert.equal((await call(key, `Write to ${innocent} about the claim.`)).status, 200);
+    await page.goto(`${gateway.url}/app/readiness?agent_id=claims-processor`);
+    const examples = (kind) => page.locator("section.rule", { hasText: kind }).locator(".example");
+    await until("both are among the figures", async () => {
+      if ((await examples("EMAIL").count()) > 0 && (await examples("GITHUB_TOKEN").count()) > 0) return true;
+      await page.reload();
+      return false;
+    });
+    await examples("GITHUB_TOKEN").first().focus();
+    await page.keyboard.press("r");
+    await examples("GITHUB_TOKEN").locator(".chip", { hasText: "right" }).waitFor();
+    await examples("EMAIL").first().focus();
+    await page.keyboard.press("f");
+    await examples("EMAIL").locator(".chip", { hasText: "false alarm" }).waitFor();
+    await examples("EMAIL").locator("summary").click();
+    await page.getByLabel("The text").fill(innocent);
+    await page.getByRole("button", { name: "Add to the allowlist" }).click();
+    await page.getByText("On the allowlist: it is no hit any more.").waitFor();
+    await page.getByRole("button", { name: "Enforce now" }).click();
+    assert.match(await text("dialog[open]"), /2 refused .* of 3 calls/);
+    await page.locator("dialog[open]").getByRole("button", { name: "Enforce now" }).click();
+    await page.getByRole("heading", { name: "claims-processor is enforced" }).waitFor();
+    assert.equal((await call(key, `Write to ${innocent} about the claim.`)).status, 200);
+    const agent = await gateway.ask("GET", "/agents/claims-processor");
+    assert.deepEqual([agent.mode, agent.floor], ["enforce", "enforce"]);
+  });
+
+  test("a blocked call explains itself", async () => {
     const blocked = await call(key, `push with ${SECRET}`);
     assert.equal(blocked.status, 403);
     await page.goto(`${gateway.url}/app/calls/${blocked.body.task_id}`);
