@@ -370,7 +370,10 @@
     element.addEventListener("live-resume", resume);
     streams.set(element, source);
   }
-  addEventListener("pagehide", () => all("[data-live]").forEach((one) => { streams.get(one)?.close(); streams.delete(one); }));
+  const silence = (one) => { streams.get(one)?.close(); streams.delete(one); };
+  addEventListener("pagehide", () => all("[data-live]").forEach(silence));
+  // What htmx takes away listens no more: a browser has few connections for one address.
+  document.addEventListener("htmx:beforeCleanupElement", (event) => silence(event.detail.elt));
   addEventListener("pageshow", (event) => { if (event.persisted) all("[data-live]").forEach(live); });
 
   document.addEventListener("click", (event) => {
