@@ -32,6 +32,8 @@ pub struct RecentSession {
 
 impl AuditTable<'_> {
     /// A page of the organisation's events. The cursor is a place in the log: it stays good while the log grows.
+    /// The newest is the last recorded; of events before a time (`until`) it is the latest, for those lie anywhere in a
+    /// long log and the index of times knows where.
     /// Words are looked for in [`SEARCHED`] events at a time, from the newest back: such a page may hold less than was
     /// asked for, or nothing, and have a next one all the same.
     ///
@@ -44,9 +46,9 @@ impl AuditTable<'_> {
         order: AuditOrder,
         page: &PageRequest,
     ) -> Result<Page<AuditRow>, StoreError> {
+        let by_time = order == AuditOrder::NewestFirst && filter.until.is_some() && filter.text.is_none();
         let after = page.after()?;
-        let after =
-            if after.is_empty() { None } else { Some(after.parse().map_err(|_| StoreError::Cursor)?) };
+        let (after, time) = if after.is_empty() { (None, None) } else { place(&after, by_time)? };
         let words = filter.text.as_deref().map(like);
         let searched = match (&words, order, after) {
             (None, ..) | (_, AuditOrder::OldestFirst, _) => None,
@@ -67,8 +69,9 @@ impl AuditTable<'_> {
         ];
         let texts: Vec<_> = texts.into_iter().filter_map(|(c, v)| Some((c, v.as_ref()?))).collect();
         let micros = |t: Option<Timestamp>| t.map(Timestamp::as_microsecond);
-        let numbers: [(&str, &str, Option<i64>); 4] = [
-            ("seq", comparison, after),
+        let numbers: [(&str, &str, Option<i64>); 5] = [
+            ("ts", "<=", time),
+            (if by_time { "(ts, seq)" } else { "seq" }, comparison, after),
             ("seq", ">=", searched),
             ("ts", ">=", micros(filter.since)),
             ("ts", "<", micros(filter.until)),

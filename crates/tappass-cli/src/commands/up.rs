@@ -263,7 +263,9 @@ fn welcome(url: &str, secrets: Option<PathBuf>, stop: &str, out: &mut Out) -> st
             "
 Next, in another terminal:",
         )?;
-        out.line("  tappass signup --email you@example.com       an account and an organisation; or in a browser")?;
+        out.line(
+            "  tappass signup --email you@example.com       an account and an organisation; or in a browser",
+        )?;
         out.line("  tappass agents add --name claims-processor   an agent; its key is shown once")?;
         out.line("  tappass status                               how everything is")?;
     }
