@@ -48,7 +48,7 @@ impl AuditTable<'_> {
     ) -> Result<Page<AuditRow>, StoreError> {
         let by_time = order == AuditOrder::NewestFirst && filter.until.is_some() && filter.text.is_none();
         let after = page.after()?;
-        let (after, time) = if after.is_empty() { (None, None) } else { place(&after, by_time)? };
+        let (time, after) = place(&after, by_time).ok_or(StoreError::Cursor)?;
         let words = filter.text.as_deref().map(like);
         let searched = match (&words, order, after) {
             (None, ..) | (_, AuditOrder::OldestFirst, _) => None,
@@ -69,9 +69,8 @@ impl AuditTable<'_> {
         ];
         let texts: Vec<_> = texts.into_iter().filter_map(|(c, v)| Some((c, v.as_ref()?))).collect();
         let micros = |t: Option<Timestamp>| t.map(Timestamp::as_microsecond);
-        let numbers: [(&str, &str, Option<i64>); 5] = [
-            ("ts", "<=", time),
-            (if by_time { "(ts, seq)" } else { "seq" }, comparison, after),
+        let numbers: [(&str, &str, Option<i64>); 4] = [
+            ("seq", comparison, after.filter(|_| !by_time)),
             ("seq", ">=", searched),
             ("ts", ">=", micros(filter.since)),
             ("ts", "<", micros(filter.until)),
@@ -86,7 +85,12 @@ impl AuditTable<'_> {
         if words.is_some() {
             and("lower(body)", "LIKE", " ESCAPE '!'");
         }
-        sql.push_str(&format!(" ORDER BY seq {direction} LIMIT {}", page.fetch()));
+        let time = time.zip(after);
+        if time.is_some() {
+            sql.push_str(&format!(" AND (ts, seq) < (${}, ${})", parameter + 1, parameter + 2));
+        }
+        let first = if by_time { "ts DESC, " } else { "" };
+        sql.push_str(&format!(" ORDER BY {first}seq {direction} LIMIT {}", page.fetch()));
 
         // Safe: assembled from the constants above and numbers; every value is bound.
         let mut statement = query(AssertSqlSafe(sql)).bind(org_id.to_string());
@@ -99,10 +103,16 @@ impl AuditTable<'_> {
         if let Some(words) = words {
             statement = statement.bind(words);
         }
+        if let Some((time, after)) = time {
+            statement = statement.bind(time).bind(after);
+        }
         let mut tx = self.0.read().await?;
         let rows: Vec<AuditRow> =
             tx.fetch_all(statement).await?.iter().map(event).collect::<Result<_, _>>()?;
-        let mut page = page.page(rows, |r| r.seq.to_string());
+        let mut page = page.page(rows, |r| match by_time {
+            true => format!("{}.{}", r.ts.as_microsecond(), r.seq),
+            false => r.seq.to_string(),
+        });
         if page.next.is_none() {
             page.next = searched.filter(|floor| *floor > 1).map(|floor| cursor_after(floor.unsigned_abs()));
         }
@@ -150,6 +160,18 @@ impl AuditTable<'_> {
         };
         let found = rows.iter().map(session).collect::<Result<_, _>>()?;
         Ok((found, (floor > 0).then(|| floor.unsigned_abs())))
+    }
+}
+
+/// The time and the number in a cursor's text; both `None` without one. Only lists by time have a time.
+fn place(after: &str, by_time: bool) -> Option<(Option<i64>, Option<i64>)> {
+    if after.is_empty() {
+        return Some((None, None));
+    }
+    match (by_time, after.split_once('.')) {
+        (true, Some((time, seq))) => Some((Some(time.parse().ok()?), Some(seq.parse().ok()?))),
+        (false, None) => Some((None, Some(after.parse().ok()?))),
+        _ => None,
     }
 }
 

@@ -139,6 +139,14 @@ async fn lists_filter_page_and_follow() {
             ..AuditFilter::default()
         };
         assert_eq!(list(some, newest, &all).await.0, [3, 2]);
+        let until = AuditFilter { until: Some(times[5]), ..AuditFilter::default() };
+        let (first, cursor) = list(until.clone(), newest, &PageRequest { limit: 2, cursor: None }).await;
+        assert_eq!(first, [5, 4]);
+        let (second, cursor) = list(until.clone(), newest, &PageRequest { limit: 2, cursor }).await;
+        assert_eq!((second, cursor.is_some()), (vec![3, 2], true));
+        let other_list = PageRequest { limit: 2, cursor };
+        assert_eq!(list(until, newest, &other_list).await, (vec![1], None));
+        assert!(audit.list(org_id, &AuditFilter::default(), newest, &other_list).await.is_err());
         let words = |text: &str| AuditFilter { text: Some(text.to_owned()), ..AuditFilter::default() };
         assert_eq!(list(words("ODD"), newest, &all).await.0, [6, 4, 2]);
         assert_eq!(list(words("09:30:03"), newest, &all).await.0, [4]);
