@@ -178,7 +178,7 @@ describe("a pilot, in the browser", () => {
 
     assert.equal((await ask(2400)).outcome, "needs_approval");
     await page.locator(".question").waitFor();
-    const changes = await text(".changes");
+    const changes = await text(".versus");
     assert.match(changes, /\/arguments\/amount\s+180\s+2400/);
     await page.getByPlaceholder("Reason, which the agent is told").fill("Too much.");
     await page.getByRole("button", { name: "Deny" }).click();
