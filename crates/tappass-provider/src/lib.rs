@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod dialects;
 pub mod gemini;
 pub mod http;
+pub mod jsonrpc;
 pub mod kept;
 pub mod openai;
 pub mod own;

@@ -379,6 +379,6 @@ mod tests {
         let p = Precision::new(8, 2);
         assert_eq!((p.precision, p.low, p.high), (Some(0.8), Some(0.49), Some(0.943)));
         let all = Precision::new(3, 0);
-        assert_eq!((all.precision, all.low, all.high), (Some(1.0), Some(0.438), Some(1.0)));
+        assert_eq!((all.precision, all.low, all.high), (Some(1.0), Some(0.439), Some(1.0)));
     }
 }

@@ -9,13 +9,13 @@ use tappass_provider::sse::SseParser;
 use super::{
     inward::{Expected, Inward, inward},
     link::{Link, REVISION},
-    message::{Body, Message},
     methods::{NEWEST_WITH_SESSIONS, STATELESS},
     outward::{Outward, outward},
     transport::headers_of,
     upstream::{self, Fault, Reply},
 };
 use crate::error::ApiError;
+use tappass_provider::jsonrpc::{Body, Message};
 
 /// The id of every request: one is under way at a time.
 const ID: i64 = 1;

@@ -6,16 +6,13 @@ use tappass_model::{Action, Denial, Dialect};
 use tappass_pipeline::{Blocked, Halt};
 use tappass_provider::dialects::{self, definition_at, mcp};
 
-use super::{
-    link::Link,
-    message::{METHOD_NOT_FOUND, Message, REFUSED},
-    methods::STATELESS,
-};
+use super::{link::Link, methods::STATELESS};
 use crate::{
     call::{Governed, Open, conclude::sha256, identify::identify, refusal},
     error::ApiError,
     routes::models::Asked,
 };
+use tappass_provider::jsonrpc::{METHOD_NOT_FOUND, Message, REFUSED};
 
 /// A rule of the gateway itself that objects to a message before any step sees it.
 #[derive(Debug, Clone)]

@@ -9,10 +9,10 @@ use tappass_provider::dialects::mcp;
 use super::{
     govern::{self, Objection, Verdict},
     link::Link,
-    message::{Message, REFUSED, UPSTREAM},
     methods::{self, Kind, REVISIONS},
 };
 use crate::error::ApiError;
+use tappass_provider::jsonrpc::{Message, REFUSED, UPSTREAM};
 
 /// The requests that wait for an answer, by id: their methods, and the tools they call.
 #[derive(Default)]

@@ -5,7 +5,6 @@ pub mod execute;
 pub mod govern;
 pub mod inward;
 pub mod link;
-pub mod message;
 pub mod methods;
 pub mod outward;
 pub mod pins;

@@ -8,10 +8,10 @@ use super::{
     govern::{self, Objection, Verdict},
     inward::Expected,
     link::Link,
-    message::{INVALID_PARAMS, Message, REFUSED},
     methods::{self, Kind, NEWEST_WITH_SESSIONS, REVISIONS, STATELESS},
 };
 use crate::error::ApiError;
+use tappass_provider::jsonrpc::{INVALID_PARAMS, Message, REFUSED};
 
 /// The longest token of progress that goes on as it is, in bytes.
 const LONGEST_TOKEN: usize = 64;

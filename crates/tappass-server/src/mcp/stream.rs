@@ -18,11 +18,11 @@ use tokio::time::Instant;
 use super::{
     inward::{Expected, Inward, inward},
     link::Link,
-    message::{Body, Message},
     transport::headers_of,
     upstream::{self, Fault},
 };
 use crate::error::ApiError;
+use tappass_provider::jsonrpc::{Body, Message};
 
 /// The largest event, in bytes.
 const LARGEST: usize = 4 << 20;

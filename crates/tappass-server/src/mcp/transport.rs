@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::{
     inward::{Expected, Inward, inward},
     link::{Link, SESSION, text, unwrapped, wrapped},
-    message::{Body, INVALID_REQUEST, Message},
     methods::STATELESS,
     outward::{Outward, outward},
     stream,
     upstream::{self, Fault, Head, Reply},
 };
 use crate::error::ApiError;
+use tappass_provider::jsonrpc::{Body, INVALID_REQUEST, Message};
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");

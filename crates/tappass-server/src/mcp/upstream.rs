@@ -7,10 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::{Response, Url};
 use serde_json::{Value, json};
 
-use super::{
-    link::{Link, REVISION, SESSION, text},
-    message::Body,
-};
+use super::link::{Link, REVISION, SESSION, text};
+use tappass_provider::jsonrpc::Body;
 
 /// The largest answer that is no stream, in bytes.
 const LARGEST: usize = 16 << 20;
