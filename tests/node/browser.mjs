@@ -25,7 +25,7 @@ export function browser() {
 /** A page of its own, signed in, at a window of this width. Whatever the pages' policy stops fails the test. */
 export async function signedIn(browser, gateway, { email = "ada@example.com", password = "correct horse battery", ...options } = {}) {
   const context = await browser.newContext({
-    viewport: { width: 1440, height: 900 }, timezoneId: "Europe/Brussels", locale: "en-GB", ...options,
+    viewport: { width: 1440, height: 900 }, timezoneId: "Europe/Brussels", locale: "en-GB", reducedMotion: "reduce", ...options,
   });
   const page = await context.newPage();
   page.troubles = [];
