@@ -76,7 +76,8 @@ mod tests {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
                 let truth = durations[(share * 1000.0) as usize - 1] as f64;
                 let read = part.quantile(&counts, share).expect("there are some");
-                assert!((read / truth - 1.0).abs() < 0.15, "{part:?} {share}: {read} for {truth}");
+                // A third of a bucket: durations need not be spread within it as is supposed.
+                assert!((read / truth - 1.0).abs() < 0.2, "{part:?} {share}: {read} for {truth}");
             }
         }
     }
