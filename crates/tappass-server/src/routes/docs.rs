@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 
 use crate::{
+    dashboard::format::escape,
     error::ErrorShape,
     router::{Auth, openapi::document, table::routes},
 };
@@ -61,8 +62,4 @@ The whole description, with bodies: <a href=\"openapi.json\">openapi.json</a> (O
 <table><thead><tr><th scope=\"col\">Method<th scope=\"col\">Path<th scope=\"col\">For<th scope=\"col\">What</thead><tbody>{rows}</tbody></table></html>",
         env!("CARGO_PKG_VERSION")
     )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -15,7 +15,6 @@
 //   <div data-live="/audit/stream?…">     gets the event `live` when the log grows, at most once per data-every ms
 //   <… data-rows>                         j, k and Enter walk through its links; / goes to the search; ? tells the keys
 //   <… data-from-fragment>               its input gets what stands behind the # of the address, and is hidden then
-//   <form data-auto>                      is sent by itself when something in it changes (with htmx)
 "use strict";
 (() => {
   const $ = (selector, within = document) => within.querySelector(selector);
