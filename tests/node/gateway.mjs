@@ -46,8 +46,8 @@ export async function start(variables = {}) {
     /** Asks as the account that was made at the start; `yaml` is a body that is no JSON. */
     ask: (method, path, body, yaml) => asked(url, token, method, path, body, yaml),
     /** A new agent, with its key. */
-    register: (mode = "observe") =>
-      asked(url, token, "POST", "/agents/register", { agent_id: `agent-${agents++}`, mode }),
+    register: (mode = "observe", more = {}) =>
+      asked(url, token, "POST", "/agents/register", { agent_id: `agent-${agents++}`, mode, ...more }),
     /** What the log has of an agent's model calls. */
     async events(agent) {
       const page = await asked(url, token, "GET", `/audit?agent_id=${agent.agent_id}&limit=100`);

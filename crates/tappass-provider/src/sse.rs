@@ -13,6 +13,8 @@ pub struct SseEvent {
     pub data: String,
     /// The last `id` field so far.
     pub id: String,
+    /// The `retry` field that came with it: how long to wait before the stream is taken up again, in milliseconds.
+    pub retry: Option<u32>,
 }
 
 /// Why a stream is no stream of events.
@@ -124,7 +126,10 @@ impl SseParser {
             }
             "event" => value.clone_into(&mut self.event.event),
             "id" if !value.contains('\0') => value.clone_into(&mut self.event.id),
-            // Comments have an empty name; unknown fields are to be ignored, and so is `retry` here.
+            "retry" if value.bytes().all(|b| b.is_ascii_digit()) => {
+                self.event.retry = value.parse().ok().or(self.event.retry);
+            }
+            // Comments have an empty name; unknown fields are to be ignored.
             _ => {}
         }
         Ok(())
@@ -172,6 +177,9 @@ mod tests {
         let events = parse([b"id: 7\nevent: e\ndata: 1\n\ndata: 2\n\n".as_slice()], 100).expect("good");
         assert_eq!((events[0].event.as_str(), events[0].id.as_str()), ("e", "7"));
         assert_eq!((events[1].event.as_str(), events[1].id.as_str()), ("", "7"));
+        let events =
+            parse([b"retry: 20\nretry: soon\ndata\n\nretry: -1\ndata\n\n".as_slice()], 100).expect("good");
+        assert_eq!([events[0].retry, events[1].retry], [Some(20), None]);
     }
 
     #[test]
@@ -187,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_chunking_gives_the_same(
-            lines in prop::collection::vec("(data|event|id|)(:| |: )[a-zé€😀]{0,5}", 0..12),
+            lines in prop::collection::vec("(data|event|id|retry|)(:| |: )[a-zé€😀0-9]{0,5}", 0..12),
             ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r", "\r\n", "\n\n", "\r\r", "\r\n\r\n"]), 12),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {

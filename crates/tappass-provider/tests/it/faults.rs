@@ -83,7 +83,9 @@ async fn each_deadline_is_kept() {
     let late = || Reply::says("late").delay(Duration::from_secs(600));
     assert_eq!(times_out(late(), &config(|d| d.first_byte = SHORT), true).await, Timeout::FirstByte);
     assert_eq!(times_out(late(), &config(|d| d.answer = SHORT), false).await, Timeout::FirstByte);
-    assert_eq!(times_out(late(), &config(|d| d.total = SHORT), false).await, Timeout::Total);
+    for stream in [true, false] {
+        assert_eq!(times_out(late(), &config(|d| d.total = SHORT), stream).await, Timeout::Total);
+    }
     for stream in [true, false] {
         let stall = || Reply::says("one two three").stall_after(usize::from(stream));
         assert_eq!(times_out(stall(), &config(|d| d.idle = SHORT), stream).await, Timeout::Idle);

@@ -67,7 +67,7 @@ pub fn answer(
 ) -> Response {
     let patience = (!listens).then(|| upstream::patience(&link));
     let flow = Flow {
-        ready: first.into_iter().map(|message| event("", &message.write())).collect(),
+        ready: first.into_iter().map(|message| event("", None, &message.write())).collect(),
         pieces: Some(Box::pin(response.bytes_stream())),
         parser: SseParser::new(LARGEST),
         resumable: false,
@@ -146,8 +146,8 @@ impl Flow {
         };
         self.resumable |= !id.is_empty();
         if event.data.is_empty() {
-            // Says from where the stream can be taken up again.
-            self.ready.push_back(Bytes::from(format!("id: {id}\ndata:\n\n")));
+            // Says from where the stream can be taken up again, and when.
+            self.ready.push_back(Bytes::from(format!("{}data:\n\n", head(&id, event.retry))));
             return Ok(());
         }
         let body = Body::read(event.data.as_bytes()).map_err(|e| Fault::Garbled(e.what))?;
@@ -164,7 +164,7 @@ impl Flow {
             }
         }
         if !kept.is_empty() {
-            self.ready.push_back(self::event(&id, &Body::write(body.batch, kept)));
+            self.ready.push_back(self::event(&id, event.retry, &Body::write(body.batch, kept)));
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Flow {
     fn end(&mut self, fault: Option<Fault>) {
         let fault = match fault {
             // It will come when the client takes the stream up again.
-            None if self.resumable => None,
+            None | Some(Fault::CutOff) if self.resumable => None,
             None => Some(Fault::Silent),
             some => some,
         };
@@ -190,7 +190,7 @@ impl Flow {
     fn close(&mut self, failed: Vec<Message>) {
         self.pieces = None;
         self.over = true;
-        self.ready.extend(failed.into_iter().map(|message| event("", &message.write())));
+        self.ready.extend(failed.into_iter().map(|message| event("", None, &message.write())));
     }
 }
 
@@ -204,7 +204,12 @@ async fn back(link: &Link, message: Message) {
 }
 
 /// One event as it is written. JSON has no line breaks of its own.
-fn event(id: &str, data: &Value) -> Bytes {
+fn event(id: &str, retry: Option<u32>, data: &Value) -> Bytes {
+    Bytes::from(format!("{}event: message\ndata: {data}\n\n", head(id, retry)))
+}
+
+/// The fields of an event that are for whoever takes the stream up again.
+fn head(id: &str, retry: Option<u32>) -> String {
     let id = if id.is_empty() { String::new() } else { format!("id: {id}\n") };
-    Bytes::from(format!("{id}event: message\ndata: {data}\n\n"))
+    retry.map_or(id.clone(), |retry| format!("{id}retry: {retry}\n"))
 }

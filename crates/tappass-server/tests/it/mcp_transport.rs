@@ -109,6 +109,22 @@ async fn a_stream_that_listens_is_governed_and_taken_up_where_it_ended() {
     assert_eq!(it.send(Method::GET, &[], &Value::Null).await.status, 502);
 }
 
+/// A server that gives its events ids keeps them: its client takes the stream up, when the server says.
+#[tokio::test]
+async fn a_stream_that_can_be_taken_up_ends_without_an_answer() {
+    let it = Mcp::enforced(json!({})).await;
+    let call = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "t"}});
+    let kind = vec![("content-type", "text/event-stream")];
+    it.upstream.say(Say::Raw(200, kind, "id: e0\nretry: 40\ndata:\n\n".to_owned()));
+    assert_eq!(it.post(call.clone()).await.text, "id: e0\nretry: 40\ndata:\n\n");
+    it.upstream.say(Say::BrokenOff("id: e0\ndata:\n\n"));
+    assert_eq!(it.post(call.clone()).await.text, "id: e0\ndata:\n\n");
+    it.upstream.say(Say::BrokenOff("data:\n\n"));
+    let answer = it.post(call).await;
+    let [.., failed] = &sse(&answer.text)[..] else { panic!("{answer:?}") };
+    assert_eq!((&failed["id"], &failed["error"]["data"]["code"]), (&json!(7), &json!("upstream_cut_off")));
+}
+
 #[tokio::test]
 async fn lists_of_messages_are_for_the_revision_that_has_them() {
     let it = Mcp::enforced(json!({})).await;

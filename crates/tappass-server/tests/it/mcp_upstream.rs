@@ -38,6 +38,8 @@ pub enum Say {
     Events(Vec<Value>, bool),
     /// The events, and then nothing for good.
     EventsThenSilence(Vec<Value>),
+    /// This of a stream, and then the connection breaks off.
+    BrokenOff(&'static str),
     /// A status, headers and a body.
     Raw(u16, Vec<(&'static str, &'static str)>, String),
     /// Nothing at all.
@@ -143,6 +145,16 @@ async fn answer(State(kept): State<Arc<Mutex<Kept>>>, request: Request) -> Respo
                 std::future::pending().await
             });
             response(200, "text/event-stream", Body::from_stream(first.chain(rest)))
+        }
+        Say::BrokenOff(text) => {
+            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+            let pieces = futures_util::stream::iter([Ok(Bytes::from(text)), Err(broken)]);
+            // What was written goes out before the connection ends.
+            let pieces = pieces.then(async |piece| {
+                tokio::task::yield_now().await;
+                piece
+            });
+            response(200, "text/event-stream", Body::from_stream(pieces))
         }
         Say::Raw(status, headers, body) => {
             let mut raw = Response::new(Body::from(body));

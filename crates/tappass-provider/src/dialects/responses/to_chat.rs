@@ -1,7 +1,8 @@
 //! A request of this dialect as a chat request.
 //!
 //! What the chat dialect cannot do is refused by name, not left out. Lost are hints (`service_tier`, `prompt_cache_key`,
-//! `include`, the wish for a summary of the reasoning) and earlier reasoning (no provider takes another's back).
+//! `include`, `client_metadata`, the wish for a summary of the reasoning) and earlier reasoning (no provider takes another's
+//! back).
 
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ pub fn request(body: &Value) -> Result<Value, String> {
             | "store"
             | "background"
             | "metadata"
+            | "client_metadata"
             | "service_tier"
             | "prompt_cache_key"
             | "prompt_cache_retention"
@@ -241,7 +243,7 @@ mod tests {
     #[test]
     fn a_conversation_with_everything() {
         let body = json!({"model": "m", "instructions": "be kind", "max_output_tokens": 50, "temperature": 0.5,
-            "stream": true, "store": true, "user": "u1", "metadata": {"a": "b"}, "include": ["reasoning.encrypted_content"],
+            "stream": true, "store": true, "user": "u1", "metadata": {"a": "b"}, "client_metadata": {"a": "b"}, "include": ["reasoning.encrypted_content"],
             "parallel_tool_calls": false, "reasoning": {"effort": "low", "summary": "auto"}, "truncation": "disabled",
             "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": true}, "verbosity": "low"},
             "tool_choice": {"type": "function", "name": "f"},
