@@ -120,7 +120,7 @@ pub async fn fill(app: &App, events: u64) -> Result<Sample> {
             }
             rows.push(row(seq, &event)?);
         }
-        let mut tx = app.store.audit().begin().await?;
+        let mut tx = app.store.audit().begin(org.org_id).await?;
         let mut head = tx.lock(org.org_id).await?;
         head.size = seq;
         tx.append(rows).await?;

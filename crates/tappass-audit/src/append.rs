@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tappass_model::Clock;
 use tappass_store::{
-    Store, StoreError,
+    Reach, Store, StoreError,
     audit::{APPEND_AT_MOST, AuditHead, AuditRow, AuditTx, CheckpointRow},
 };
 use tokio::sync::broadcast;
@@ -121,7 +121,11 @@ impl Appender {
 
         let mut numbers = vec![0; entries.len()];
         let (mut committed, mut ends) = (Vec::new(), Vec::new());
-        let mut tx = self.store.audit().begin().await?;
+        let reach = match by_org.keys().collect::<Vec<_>>()[..] {
+            [one] => Reach::Org(*one),
+            _ => Reach::All,
+        };
+        let mut tx = self.store.audit().begin(reach).await?;
         for (org_id, indexes) in by_org {
             let mut head = tx.lock(org_id).await?;
             let (mut tree, mut tip) = restore(&head)?;
@@ -186,7 +190,7 @@ impl Appender {
 
     async fn try_seal(&self, org_id: Uuid) -> Result<Option<Checkpoint>, StoreError> {
         let audit = self.store.audit();
-        let mut tx = audit.begin().await?;
+        let mut tx = audit.begin(org_id).await?;
         let mut head = tx.lock(org_id).await?;
         if head.size == head.sealed_size {
             drop(tx);

@@ -7,7 +7,7 @@ use tappass_model::AgentSettings;
 use uuid::Uuid;
 
 use crate::{
-    Db, Page, PageRequest, StoreError,
+    Db, Page, PageRequest, Reach, StoreError,
     row::{Columns as _, to_json, to_word},
     users::changed,
 };
@@ -71,7 +71,7 @@ impl Agents<'_> {
     /// SPIFFE id;
     /// `false` when there is no such organisation.
     pub async fn create(&self, agent: &Agent) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(agent.org_id).await?;
         let insert = query(
             "INSERT INTO agents (agent_uuid, org_id, agent_id, name, description, framework, owner_email, \
              status, settings, version, created_at, updated_at, spiffe_id) \
@@ -100,7 +100,7 @@ impl Agents<'_> {
 
     /// One by its identity.
     pub async fn get(&self, org_id: Uuid, agent_uuid: Uuid) -> Result<Option<Agent>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query("SELECT * FROM agents WHERE org_id = $1 AND agent_uuid = $2");
         let row = tx.fetch_optional(select.bind(org_id.to_string()).bind(agent_uuid.to_string())).await?;
         tx.commit().await?;
@@ -112,7 +112,7 @@ impl Agents<'_> {
         if let Ok(agent_uuid) = id_or_uuid.parse() {
             return self.get(org_id, agent_uuid).await;
         }
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query("SELECT * FROM agents WHERE org_id = $1 AND agent_id = $2");
         let row = tx.fetch_optional(select.bind(org_id.to_string()).bind(id_or_uuid.to_owned())).await?;
         tx.commit().await?;
@@ -121,7 +121,7 @@ impl Agents<'_> {
 
     /// The one for which this SPIFFE id has been set, in whichever organisation.
     pub async fn by_spiffe_id(&self, spiffe_id: &str) -> Result<Option<Agent>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query("SELECT * FROM agents WHERE spiffe_id = $1").bind(spiffe_id.to_owned());
         let row = tx.fetch_optional(select).await?;
         tx.commit().await?;
@@ -130,7 +130,7 @@ impl Agents<'_> {
 
     /// All of an organisation, oldest first.
     pub async fn list(&self, org_id: Uuid, page: &PageRequest) -> Result<Page<Agent>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select =
             query("SELECT * FROM agents WHERE org_id = $1 AND agent_uuid > $2 ORDER BY agent_uuid LIMIT $3");
         let rows =
@@ -142,7 +142,7 @@ impl Agents<'_> {
 
     /// How many there are in all organisations.
     pub async fn count(&self) -> Result<u64, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let row = tx.fetch_optional(query("SELECT count(*) AS n FROM agents")).await?;
         tx.commit().await?;
         Ok(row.map(|r| r.int("n")).transpose()?.unwrap_or(0).unsigned_abs())
@@ -153,7 +153,7 @@ impl Agents<'_> {
     /// [`StoreError::Stale`] when someone else has changed it since, [`StoreError::Conflict`] when another agent has
     /// its SPIFFE id.
     pub async fn update(&self, agent: &Agent, now: Timestamp) -> Result<Option<Agent>, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(agent.org_id).await?;
         let update = query(
             "UPDATE agents SET name = $3, description = $4, framework = $5, owner_email = $6, status = $7, \
              settings = $8, version = version + 1, updated_at = $9, spiffe_id = $11 \
@@ -201,7 +201,7 @@ impl Agents<'_> {
         .bind(agent_uuid.to_string())
         .bind(to_word("status", &status)?)
         .bind(now.as_microsecond());
-        changed(self.0, update).await
+        changed(self.0, org_id, update).await
     }
 
     /// Removes one with its keys; `false` when there is no such agent. Its audit events stay.
@@ -209,7 +209,7 @@ impl Agents<'_> {
         let delete = query("DELETE FROM agents WHERE org_id = $1 AND agent_uuid = $2")
             .bind(org_id.to_string())
             .bind(agent_uuid.to_string());
-        changed(self.0, delete).await
+        changed(self.0, org_id, delete).await
     }
 }
 

@@ -10,7 +10,7 @@ use tappass_model::Classification;
 use uuid::Uuid;
 
 use crate::{
-    Db, Page, PageRequest, StoreError,
+    Db, Page, PageRequest, Reach, StoreError,
     row::{Columns as _, to_word},
 };
 
@@ -158,7 +158,7 @@ impl Approvals<'_> {
     /// of `new`, or finds the one that waits already.
     pub async fn ask(&self, new: &Approval, now: Timestamp) -> Result<Asked, StoreError> {
         let (org, micros) = (new.org_id.to_string(), now.as_microsecond());
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(new.org_id).await?;
         let usable = query(
             "SELECT approval_id FROM approvals WHERE org_id = $1 AND fingerprint = $2 AND state = 'approved' \
              AND used_at IS NULL AND expires_at > $3 ORDER BY approval_id",
@@ -211,7 +211,7 @@ impl Approvals<'_> {
             "SELECT approval_id FROM approvals WHERE org_id = $1 AND fingerprint = $2 AND state = 'approved' \
              AND used_at IS NOT NULL LIMIT 1",
         );
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let row = tx.fetch_optional(select.bind(org_id.to_string()).bind(fingerprint.to_owned())).await?;
         tx.commit().await?;
         Ok(row.is_some())
@@ -224,7 +224,7 @@ impl Approvals<'_> {
              AND used_by = $3",
         );
         let update = update.bind(org_id.to_string()).bind(approval_id.to_string());
-        self.0.execute(update.bind(call_id.to_string())).await.map(|_| ())
+        self.0.execute(org_id, update.bind(call_id.to_string())).await.map(|_| ())
     }
 
     /// One approval; `None` for a foreign id as for one that does not exist.
@@ -236,7 +236,7 @@ impl Approvals<'_> {
     ) -> Result<Option<Approval>, StoreError> {
         let sql = format!("{SELECT} WHERE approval_id = $3");
         let select = query(sqlx::AssertSqlSafe(sql)).bind(now.as_microsecond()).bind(org_id.to_string());
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let row = tx.fetch_optional(select.bind(approval_id.to_string())).await?;
         tx.commit().await?;
         row.as_ref().map(approval_of).transpose()
@@ -263,7 +263,7 @@ impl Approvals<'_> {
             .bind(filter.agent_uuid.map(|id| id.to_string()).unwrap_or_default())
             .bind(filter.state.map(ApprovalState::as_str).unwrap_or_default())
             .bind(page.fetch());
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let rows = tx.fetch_all(select).await?;
         tx.commit().await?;
         let items = rows.iter().map(approval_of).collect::<Result<_, _>>()?;
@@ -275,7 +275,7 @@ impl Approvals<'_> {
         let select = query(
             "SELECT count(*) AS n FROM approvals WHERE org_id = $1 AND state = 'pending' AND expires_at > $2",
         );
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let row = tx.fetch_optional(select.bind(org_id.to_string()).bind(now.as_microsecond())).await?;
         tx.commit().await?;
         Ok(row.map(|r| r.int("n")).transpose()?.unwrap_or(0).unsigned_abs())
@@ -294,7 +294,7 @@ impl Approvals<'_> {
             .bind(approval.agent_uuid.to_string())
             .bind(to_word("subject", &approval.subject)?)
             .bind(approval.tool.clone().unwrap_or_default());
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(approval.org_id).await?;
         let row = tx.fetch_optional(select).await?;
         tx.commit().await?;
         row.as_ref().map(approval_of).transpose()
@@ -321,7 +321,7 @@ impl Approvals<'_> {
         .bind(ruling.by.to_owned())
         .bind(ruling.reason.to_owned())
         .bind(now.as_microsecond());
-        Ok(self.0.execute(update).await? == 1)
+        Ok(self.0.execute(org_id, update).await? == 1)
     }
 
     /// Takes a question back, or an approval that has not been used. True when it was taken back by this.
@@ -331,13 +331,13 @@ impl Approvals<'_> {
              AND (state = 'pending' OR (state = 'approved' AND used_at IS NULL))",
         );
         let update = update.bind(org_id.to_string()).bind(approval_id.to_string());
-        Ok(self.0.execute(update.bind(now.as_microsecond())).await? == 1)
+        Ok(self.0.execute(org_id, update.bind(now.as_microsecond())).await? == 1)
     }
 
     /// How many wait for somebody, in all organisations.
     pub async fn pending(&self, now: Timestamp) -> Result<u64, StoreError> {
         let select = query("SELECT COUNT(*) AS n FROM approvals WHERE state = 'pending' AND expires_at > $1");
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let row = tx.fetch_optional(select.bind(now.as_microsecond())).await?;
         tx.commit().await?;
         Ok(row.map(|row| row.int("n")).transpose()?.unwrap_or(0).unsigned_abs())
@@ -346,7 +346,7 @@ impl Approvals<'_> {
     /// Forgets what was asked in approvals that were over before; that they were, and who decided, stays.
     pub async fn forget(&self, before: Timestamp) -> Result<(), StoreError> {
         let update = query("UPDATE approvals SET sealed = '' WHERE expires_at <= $1 AND sealed <> ''");
-        self.0.execute(update.bind(before.as_microsecond())).await.map(|_| ())
+        self.0.execute(Reach::All, update.bind(before.as_microsecond())).await.map(|_| ())
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, any::AnyRow, query};
 use uuid::Uuid;
 
-use crate::{Db, StoreError, Tx, db::Statement, row::Columns as _};
+use crate::{Db, Reach, StoreError, Tx, db::Statement, row::Columns as _};
 
 /// The audit log in the database.
 #[derive(Debug)]
@@ -109,12 +109,12 @@ pub(crate) const COLUMNS: &str =
 pub const APPEND_AT_MOST: usize = 32;
 
 impl AuditTable<'_> {
-    /// Begins a transaction that appends.
+    /// Begins a transaction that appends, to the log of one organisation or to several.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn begin(&self) -> Result<AuditTx, StoreError> {
-        Ok(AuditTx { tx: self.0.write().await?, postgres: self.0.is_postgres() })
+    pub async fn begin(&self, reach: impl Into<Reach>) -> Result<AuditTx, StoreError> {
+        Ok(AuditTx { tx: self.0.write(reach).await?, postgres: self.0.is_postgres() })
     }
 
     /// Adds up to [`APPEND_AT_MOST`] events to a log that ends at `before`, which makes it end at `after`. `false`,
@@ -144,9 +144,9 @@ impl AuditTable<'_> {
         }
         let known = |e: StoreError| e.conflict(|| "an event of that id".to_owned());
         if self.0.is_postgres() {
-            return Ok(self.0.execute(statement).await.map_err(known)? > 0);
+            return Ok(self.0.execute(org_id, statement).await.map_err(known)? > 0);
         }
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         if tx.fetch_all(statement).await.map_err(known)?.is_empty() {
             return Ok(false);
         }
@@ -159,7 +159,7 @@ impl AuditTable<'_> {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn head(&self, org_id: Uuid) -> Result<Option<AuditHead>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let sql = "SELECT size, hash, tree, sealed_size, sealed_hash FROM audit_heads WHERE org_id = $1";
         tx.fetch_optional(query(sql).bind(org_id.to_string())).await?.map(|r| head(&r)).transpose()
     }
@@ -169,7 +169,7 @@ impl AuditTable<'_> {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn unsealed(&self) -> Result<Vec<Uuid>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let rows = tx.fetch_all(query("SELECT org_id FROM audit_heads WHERE size > sealed_size")).await?;
         rows.iter().map(|r| r.uuid("org_id")).collect()
     }
@@ -181,7 +181,7 @@ impl AuditTable<'_> {
     pub async fn get(&self, org_id: Uuid, event_id: Uuid) -> Result<Option<AuditRow>, StoreError> {
         let sql = "SELECT org_id, seq, event_id, ts, agent_id, session_id, event_type, action, hash, body \
                    FROM audit_events WHERE org_id = $1 AND event_id = $2";
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let row = tx.fetch_optional(query(sql).bind(org_id.to_string()).bind(event_id.to_string())).await?;
         row.map(|r| event(&r)).transpose()
     }
@@ -210,7 +210,7 @@ impl AuditTable<'_> {
         for agent in agents.unwrap_or_default() {
             statement = statement.bind(agent.clone());
         }
-        let row = self.0.read().await?.fetch_optional(statement).await?;
+        let row = self.0.read(org_id).await?.fetch_optional(statement).await?;
         row.map_or(Ok(0), |row| number(&row, "n"))
     }
 
@@ -222,7 +222,7 @@ impl AuditTable<'_> {
         let sql = "SELECT org_id, seq, event_id, ts, agent_id, session_id, event_type, action, hash, body \
                    FROM audit_events WHERE org_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
         let statement = query(sql).bind(org_id.to_string()).bind(int(after)).bind(i64::from(limit));
-        self.0.read().await?.fetch_all(statement).await?.iter().map(event).collect()
+        self.0.read(org_id).await?.fetch_all(statement).await?.iter().map(event).collect()
     }
 
     /// The checkpoints of sizes above `after` up to `last`, in order.
@@ -238,7 +238,7 @@ impl AuditTable<'_> {
         let sql = "SELECT org_id, size, root, sealed_at, previous, key_id, hash, public_key, signature \
                    FROM audit_checkpoints WHERE org_id = $1 AND size > $2 AND size <= $3 ORDER BY size";
         let statement = query(sql).bind(org_id.to_string()).bind(int(after)).bind(int(last));
-        self.0.read().await?.fetch_all(statement).await?.iter().map(checkpoint).collect()
+        self.0.read(org_id).await?.fetch_all(statement).await?.iter().map(checkpoint).collect()
     }
 
     /// The size of the first checkpoint that covers the event numbered `seq`.
@@ -248,7 +248,7 @@ impl AuditTable<'_> {
     pub async fn sealed_by(&self, org_id: Uuid, seq: u64) -> Result<Option<u64>, StoreError> {
         let sql = "SELECT size FROM audit_checkpoints WHERE org_id = $1 AND size >= $2 ORDER BY size LIMIT 1";
         let statement = query(sql).bind(org_id.to_string()).bind(int(seq));
-        let row = self.0.read().await?.fetch_optional(statement).await?;
+        let row = self.0.read(org_id).await?.fetch_optional(statement).await?;
         row.map(|r| r.int("size").map(i64::unsigned_abs)).transpose()
     }
 
@@ -259,7 +259,7 @@ impl AuditTable<'_> {
     pub async fn last_checkpoint(&self, org_id: Uuid) -> Result<Option<CheckpointRow>, StoreError> {
         let sql = "SELECT org_id, size, root, sealed_at, previous, key_id, hash, public_key, signature \
                    FROM audit_checkpoints WHERE org_id = $1 ORDER BY size DESC LIMIT 1";
-        let row = self.0.read().await?.fetch_optional(query(sql).bind(org_id.to_string())).await?;
+        let row = self.0.read(org_id).await?.fetch_optional(query(sql).bind(org_id.to_string())).await?;
         row.map(|r| checkpoint(&r)).transpose()
     }
 }

@@ -106,7 +106,7 @@ impl AuditTable<'_> {
         if let Some((time, after)) = time {
             statement = statement.bind(time).bind(after);
         }
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let rows: Vec<AuditRow> =
             tx.fetch_all(statement).await?.iter().map(event).collect::<Result<_, _>>()?;
         let mut page = page.page(rows, |r| match by_time {
@@ -147,7 +147,7 @@ impl AuditTable<'_> {
             .bind(top)
             .bind(agent_id.unwrap_or_default().to_owned())
             .bind(i64::from(limit));
-        let rows = self.0.read().await?.fetch_all(statement).await?;
+        let rows = self.0.read(org_id).await?.fetch_all(statement).await?;
         let session = |row: &sqlx::any::AnyRow| -> Result<_, StoreError> {
             Ok(RecentSession {
                 session_id: row.text("session_id")?,

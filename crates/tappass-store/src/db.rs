@@ -7,11 +7,14 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use sqlx::{
-    Any, AnyConnection, AnyPool, Connection as _, Executor as _, Transaction,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _, SqlStr,
+    Transaction,
     any::{AnyArguments, AnyPoolOptions, AnyRow},
     postgres::PgConnectOptions,
     query::Query,
 };
+
+use uuid::Uuid;
 
 use crate::StoreError;
 
@@ -71,6 +74,34 @@ impl StoreConfig {
                 ),
                 Err(_) => "the PostgreSQL database".to_owned(),
             },
+        }
+    }
+}
+
+/// Whose rows a transaction sees and writes. On PostgreSQL a policy on each table that has organisations holds it to
+/// that, also where a statement forgets to name its organisation: see `migrations/postgres/0018_organisation_wall.sql`.
+/// On SQLite it says what is meant, and nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// One organisation's.
+    Org(Uuid),
+    /// All: for what is about people, for looking up whose a key is, and for what the gateway does for everybody.
+    All,
+}
+
+impl From<Uuid> for Reach {
+    fn from(org_id: Uuid) -> Self {
+        Self::Org(org_id)
+    }
+}
+
+impl Reach {
+    /// What begins a transaction of this reach on PostgreSQL: both in one exchange, and forgotten at its end, so that a
+    /// pooler may give the connection to anybody.
+    fn begin(self, begin: &str) -> SqlStr {
+        match self {
+            Self::Org(id) => AssertSqlSafe(format!("{begin}; SET LOCAL tappass.org = '{id}'")).into_sql_str(),
+            Self::All => AssertSqlSafe(format!("{begin}; SET LOCAL tappass.org = '*'")).into_sql_str(),
         }
     }
 }
@@ -153,8 +184,12 @@ impl Db {
     ///
     /// # Errors
     /// [`StoreError`] when no connection can be had.
-    pub async fn read(&self) -> Result<Tx, StoreError> {
-        let begin = if self.postgres { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
+    pub async fn read(&self, reach: impl Into<Reach>) -> Result<Tx, StoreError> {
+        let begin = if self.postgres {
+            reach.into().begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        } else {
+            SqlStr::from_static("BEGIN")
+        };
         Ok(Tx { inner: self.reader.begin_with(begin).await?, persistent: !self.postgres })
     }
 
@@ -162,8 +197,9 @@ impl Db {
     ///
     /// # Errors
     /// [`StoreError`] when no connection can be had or another process holds the lock.
-    pub async fn write(&self) -> Result<Tx, StoreError> {
-        let begin = if self.postgres { "BEGIN" } else { "BEGIN IMMEDIATE" };
+    pub async fn write(&self, reach: impl Into<Reach>) -> Result<Tx, StoreError> {
+        let begin =
+            if self.postgres { reach.into().begin("BEGIN") } else { SqlStr::from_static("BEGIN IMMEDIATE") };
         Ok(Tx { inner: self.writer.begin_with(begin).await?, persistent: !self.postgres })
     }
 
@@ -171,10 +207,14 @@ impl Db {
     ///
     /// # Errors
     /// What the database says.
-    pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
+    pub(crate) async fn execute(
+        &self,
+        reach: impl Into<Reach>,
+        statement: Statement,
+    ) -> Result<u64, StoreError> {
         if self.postgres {
             // Even one statement is prepared and run in two exchanges, which a pooler may send to different servers.
-            let mut tx = self.write().await?;
+            let mut tx = self.write(reach).await?;
             let touched = tx.execute(statement).await?;
             tx.commit().await?;
             return Ok(touched);

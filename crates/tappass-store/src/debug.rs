@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{any::AnyRow, query};
 use uuid::Uuid;
 
-use crate::{Db, Page, PageRequest, StoreError, row::Columns as _};
+use crate::{Db, Page, PageRequest, Reach, StoreError, row::Columns as _};
 
 /// The trace of one call.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +41,7 @@ pub struct DebugTraces<'a>(pub(crate) &'a Db);
 impl DebugTraces<'_> {
     /// Keeps a trace; the first of a call stays. False when there is no such organisation.
     pub async fn put(&self, trace: &DebugTrace) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(trace.org_id).await?;
         let insert = query(
             "INSERT INTO debug_traces (org_id, call_id, agent_id, ts, expires_at, body) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (org_id, call_id) DO NOTHING",
@@ -68,7 +68,7 @@ impl DebugTraces<'_> {
         now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<DebugTrace>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         // An id begins with a digit or a letter up to `f`: every one is before `~`.
         let after = Some(page.after()?).filter(|a| !a.is_empty()).unwrap_or_else(|| "~".to_owned());
         let select = query(
@@ -89,7 +89,7 @@ impl DebugTraces<'_> {
 
     /// Forgets what is over.
     pub async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         tx.execute(query("DELETE FROM debug_traces WHERE expires_at <= $1").bind(now.as_microsecond()))
             .await?;
         tx.commit().await

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{any::AnyRow, query};
 use uuid::Uuid;
 
-use crate::{Db, StoreError, row::Columns as _, users::changed};
+use crate::{Db, Reach, StoreError, row::Columns as _, users::changed};
 
 /// That an issuer's subject is one of our people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Identities<'_> {
     /// Binds a subject to a person. [`StoreError::Conflict`] when it is bound already; `false` when there is no such
     /// person.
     pub async fn bind(&self, new: &LinkedIdentity) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let insert = query(
             "INSERT INTO identities (identity_id, user_id, issuer, subject, email, created_at, last_used_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -61,7 +61,7 @@ impl Identities<'_> {
         subject: &str,
         now: Timestamp,
     ) -> Result<Option<LinkedIdentity>, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let update = query("UPDATE identities SET last_used_at = $3 WHERE issuer = $1 AND subject = $2")
             .bind(issuer.to_owned())
             .bind(subject.to_owned())
@@ -77,7 +77,7 @@ impl Identities<'_> {
 
     /// All that are bound to a person, oldest first.
     pub async fn of(&self, user_id: Uuid) -> Result<Vec<LinkedIdentity>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query("SELECT * FROM identities WHERE user_id = $1 ORDER BY identity_id");
         let rows = tx.fetch_all(select.bind(user_id.to_string())).await?;
         tx.commit().await?;
@@ -89,7 +89,7 @@ impl Identities<'_> {
         let delete = query("DELETE FROM identities WHERE user_id = $1 AND identity_id = $2")
             .bind(user_id.to_string())
             .bind(identity_id.to_string());
-        changed(self.0, delete).await
+        changed(self.0, Reach::All, delete).await
     }
 }
 

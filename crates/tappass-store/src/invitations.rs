@@ -7,7 +7,7 @@ use tappass_model::Role;
 use uuid::Uuid;
 
 use crate::{
-    Credentials, Db, Page, PageRequest, StoreError, Tx,
+    Credentials, Db, Page, PageRequest, Reach, StoreError, Tx,
     row::{Columns as _, to_word},
     users::{changed, email_key, insert_membership, insert_user},
 };
@@ -56,7 +56,7 @@ impl Invitations<'_> {
     /// Adds one; an earlier one for the same address into the same organisation ends. `false` when there is no such
     /// organisation.
     pub async fn create(&self, new: &Invitation, token_hash: String) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(new.org_id).await?;
         let end = query(
             "UPDATE invitations SET ended_at = $3 WHERE org_id = $1 AND email_key = $2 AND ended_at IS NULL",
         )
@@ -95,7 +95,7 @@ impl Invitations<'_> {
         now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<Invitation>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT * FROM invitations WHERE org_id = $1 AND invitation_id > $2 AND ended_at IS NULL \
              AND expires_at > $3 ORDER BY invitation_id LIMIT $4",
@@ -124,12 +124,12 @@ impl Invitations<'_> {
         .bind(org_id.to_string())
         .bind(invitation_id.to_string())
         .bind(now.as_microsecond());
-        changed(self.0, update).await
+        changed(self.0, org_id, update).await
     }
 
     /// One by its token's hash, unless it has ended. The caller checks whether it has expired.
     pub async fn find(&self, token_hash: &str) -> Result<Option<Invitation>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query("SELECT * FROM invitations WHERE token_hash = $1 AND ended_at IS NULL");
         let row = tx.fetch_optional(select.bind(token_hash.to_owned())).await?;
         tx.commit().await?;
@@ -138,7 +138,7 @@ impl Invitations<'_> {
 
     /// Those that are open for an address, in all organisations: for an issuer who has verified it.
     pub async fn of_address(&self, email: &str, now: Timestamp) -> Result<Vec<Invitation>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT * FROM invitations WHERE email_key = $1 AND ended_at IS NULL AND expires_at > $2 \
              ORDER BY invitation_id",
@@ -155,7 +155,7 @@ impl Invitations<'_> {
         new: &Credentials,
         now: Timestamp,
     ) -> Result<Joined, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(invitation.org_id).await?;
         if !end(&mut tx, invitation, now).await? {
             return Ok(Joined::Gone);
         }
@@ -172,7 +172,7 @@ impl Invitations<'_> {
         user_id: Uuid,
         now: Timestamp,
     ) -> Result<Joined, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(invitation.org_id).await?;
         if !end(&mut tx, invitation, now).await? {
             return Ok(Joined::Gone);
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, any::AnyRow, query};
 use uuid::Uuid;
 
-use crate::{Db, StoreError, db::Statement, row::Columns as _};
+use crate::{Db, Reach, StoreError, db::Statement, row::Columns as _};
 
 /// What is kept of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct KeptCalls<'a>(pub(crate) &'a Db);
 impl KeptCalls<'_> {
     /// Keeps some, in one transaction. Those of an organisation that is gone, and those that are there, are left out.
     pub async fn put(&self, calls: &[KeptCall]) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         for call in calls {
             // A missing organisation must not end the transaction of the others.
             let insert = query(
@@ -89,7 +89,7 @@ impl KeptCalls<'_> {
     ) -> Result<Option<KeptCall>, StoreError> {
         let sql = "SELECT * FROM kept_calls WHERE org_id = $1 AND call_id = $2 AND expires_at > $3";
         let select = query(sql).bind(org_id.to_string()).bind(call_id.to_string()).bind(now.as_microsecond());
-        let row = self.0.read().await?.fetch_optional(select).await?;
+        let row = self.0.read(org_id).await?.fetch_optional(select).await?;
         row.map(|row| call_of(&row)).transpose()
     }
 
@@ -114,7 +114,7 @@ impl KeptCalls<'_> {
             .bind(now.as_microsecond())
             .bind(before.as_microsecond())
             .bind(id.to_string());
-        let rows = self.0.read().await?.fetch_all(bound(select, named)).await?;
+        let rows = self.0.read(org_id).await?.fetch_all(bound(select, named)).await?;
         rows.iter().map(call_of).collect()
     }
 
@@ -136,7 +136,7 @@ impl KeptCalls<'_> {
             .bind(filter.since.as_microsecond())
             .bind(now.as_microsecond())
             .bind(kind.to_owned());
-        let row = self.0.read().await?.fetch_optional(bound(select, named)).await?;
+        let row = self.0.read(org_id).await?.fetch_optional(bound(select, named)).await?;
         row.map_or(Ok(0), |row| Ok(row.int("n")?.unsigned_abs()))
     }
 
@@ -146,30 +146,32 @@ impl KeptCalls<'_> {
             query("UPDATE kept_calls SET expires_at = ts + $2 WHERE org_id = $1 AND expires_at > ts + $2")
                 .bind(org_id.to_string())
                 .bind(i64::try_from(life.as_micros()).unwrap_or(i64::MAX));
-        self.0.execute(update).await.map(|_| ())
+        self.0.execute(org_id, update).await.map(|_| ())
     }
 
     /// Forgets what is over, of all organisations.
     pub async fn forget(&self, now: Timestamp) -> Result<u64, StoreError> {
         let delete = query("DELETE FROM kept_calls WHERE expires_at <= $1").bind(now.as_microsecond());
-        self.0.execute(delete).await
+        self.0.execute(Reach::All, delete).await
     }
 
     /// Forgets everything of an organisation's; gives how many there were.
     pub async fn forget_all(&self, org_id: Uuid) -> Result<u64, StoreError> {
-        self.0.execute(query("DELETE FROM kept_calls WHERE org_id = $1").bind(org_id.to_string())).await
+        self.0
+            .execute(org_id, query("DELETE FROM kept_calls WHERE org_id = $1").bind(org_id.to_string()))
+            .await
     }
 
     /// Forgets one.
     pub async fn forget_one(&self, org_id: Uuid, call_id: Uuid) -> Result<(), StoreError> {
         let delete = query("DELETE FROM kept_calls WHERE org_id = $1 AND call_id = $2");
-        self.0.execute(delete.bind(org_id.to_string()).bind(call_id.to_string())).await.map(|_| ())
+        self.0.execute(org_id, delete.bind(org_id.to_string()).bind(call_id.to_string())).await.map(|_| ())
     }
 
     /// The versions of the data key that some are sealed with.
     pub async fn key_versions(&self, org_id: Uuid) -> Result<Vec<i64>, StoreError> {
         let select = query("SELECT DISTINCT key_version FROM kept_calls WHERE org_id = $1");
-        let rows = self.0.read().await?.fetch_all(select.bind(org_id.to_string())).await?;
+        let rows = self.0.read(org_id).await?.fetch_all(select.bind(org_id.to_string())).await?;
         rows.iter().map(|row| row.int("key_version")).collect()
     }
 
@@ -184,12 +186,12 @@ impl KeptCalls<'_> {
             .bind(org_id.to_string())
             .bind(version)
             .bind(i64::from(limit));
-        self.0.read().await?.fetch_all(select).await?.iter().map(call_of).collect()
+        self.0.read(org_id).await?.fetch_all(select).await?.iter().map(call_of).collect()
     }
 
     /// Seals some otherwise, those that still are as they were read.
     pub async fn reseal(&self, org_id: Uuid, version: i64, calls: &[Resealed]) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         for call in calls {
             let update = query(
                 "UPDATE kept_calls SET sealed = $4, key_version = $5 \

@@ -6,7 +6,7 @@ use sqlx::{any::AnyRow, query};
 use uuid::Uuid;
 
 use crate::{
-    Agent, Db, StoreError, Tx,
+    Agent, Db, Reach, StoreError, Tx,
     agents::agent_of,
     row::{Columns as _, to_word},
     users::{changed, email_key},
@@ -70,7 +70,7 @@ pub struct AgentKeys<'a>(pub(crate) &'a Db);
 impl AgentKeys<'_> {
     /// Adds a key; `false` when its organisation has no such agent.
     pub async fn create(&self, key: &AgentKey, key_hash: String) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(key.org_id).await?;
         if !insert(&mut tx, key, key_hash).await? {
             return Ok(false);
         }
@@ -80,7 +80,7 @@ impl AgentKeys<'_> {
 
     /// The keys of an agent, revoked ones too, oldest first. Empty when there is no such agent.
     pub async fn list(&self, org_id: Uuid, agent_uuid: Uuid) -> Result<Vec<AgentKey>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT key_id, org_id, agent_uuid, kind, hint, email, created_by, created_at, expires_at, \
              last_used_at, revoked_at FROM agent_keys WHERE org_id = $1 AND agent_uuid = $2 ORDER BY key_id",
@@ -106,7 +106,7 @@ impl AgentKeys<'_> {
         .bind(agent_uuid.to_string())
         .bind(key_id.to_string())
         .bind(now.as_microsecond());
-        changed(self.0, update).await
+        changed(self.0, org_id, update).await
     }
 
     /// One key of an agent, unless it has been revoked.
@@ -129,7 +129,7 @@ impl AgentKeys<'_> {
         key: &AgentKey,
         key_hash: String,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(key.org_id).await?;
         let update = query(
             "UPDATE agent_keys SET expires_at = \
              CASE WHEN expires_at IS NULL OR expires_at > $4 THEN $4 ELSE expires_at END \
@@ -151,7 +151,7 @@ impl AgentKeys<'_> {
     /// Who holds the key of this hash, unless it has been revoked. It may have expired, and the agent
     /// may be suspended.
     pub async fn holder(&self, key_hash: &str) -> Result<Option<KeyHolder>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT a.*, k.key_id, k.expires_at FROM agent_keys k \
              JOIN agents a ON a.org_id = k.org_id AND a.agent_uuid = k.agent_uuid \
@@ -174,7 +174,7 @@ impl AgentKeys<'_> {
         // In one order, so that two replicas don't wait for each other's rows.
         let mut uses = uses.to_vec();
         uses.sort_unstable();
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         for (key_id, at) in uses {
             let update = query(
                 "UPDATE agent_keys SET last_used_at = $2 \

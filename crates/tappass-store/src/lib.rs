@@ -38,7 +38,7 @@ pub use agents::{Agent, AgentStatus, Agents};
 pub use approvals::{Approval, ApprovalFilter, ApprovalState, ApprovalSubject, Approvals, Asked, Ruling};
 pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
 pub use audit_lists::{RecentSession, SEARCHED};
-pub use db::{Db, StoreConfig, Tx};
+pub use db::{Db, Reach, StoreConfig, Tx};
 pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;
 pub use identities::{Identities, LinkedIdentity};
@@ -216,9 +216,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut tx = self.db.read().await?;
+        let mut tx = self.db.read(Reach::All).await?;
         tx.fetch_optional(sqlx::query("SELECT 1")).await?;
         tx.commit().await
+    }
+
+    /// The database's role that the gateway connects as, if PostgreSQL lets it go past row-level security ([`Reach`]).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn beyond_the_wall(&self) -> Result<Option<String>, StoreError> {
+        if !self.db.is_postgres() {
+            return Ok(None);
+        }
+        let sql = "SELECT rolname::TEXT AS name FROM pg_roles \
+                   WHERE rolname = current_user AND (rolsuper OR rolbypassrls)";
+        let row = self.db.read(Reach::All).await?.fetch_optional(sqlx::query(sql)).await?;
+        row.map(|row| row::Columns::text(&row, "name")).transpose()
     }
 
     /// Waits for what is under way, then closes every connection.

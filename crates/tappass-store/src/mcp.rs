@@ -84,7 +84,7 @@ impl McpServers<'_> {
     /// Adds one. [`StoreError::Conflict`] where its organisation has one of that name; false when there is no such
     /// organisation.
     pub async fn create(&self, server: &McpServer) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(server.org_id).await?;
         let insert = query(
             "INSERT INTO mcp_servers (org_id, name, settings, credential, version, created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -109,7 +109,7 @@ impl McpServers<'_> {
         let select = query("SELECT * FROM mcp_servers WHERE org_id = $1 AND name = $2")
             .bind(org_id.to_string())
             .bind(name.to_owned());
-        self.0.read().await?.fetch_optional(select).await?.map(|row| server_of(&row)).transpose()
+        self.0.read(org_id).await?.fetch_optional(select).await?.map(|row| server_of(&row)).transpose()
     }
 
     /// An organisation's, by name.
@@ -119,7 +119,7 @@ impl McpServers<'_> {
                 .bind(org_id.to_string())
                 .bind(page.after()?)
                 .bind(page.fetch());
-        let rows = self.0.read().await?.fetch_all(select).await?;
+        let rows = self.0.read(org_id).await?.fetch_all(select).await?;
         let items = rows.iter().map(server_of).collect::<Result<_, _>>()?;
         Ok(page.page(items, |s: &McpServer| s.name.clone()))
     }
@@ -129,7 +129,7 @@ impl McpServers<'_> {
         let select = query(
             "SELECT name, credential FROM mcp_servers WHERE org_id = $1 AND credential IS NOT NULL ORDER BY name",
         );
-        let rows = self.0.read().await?.fetch_all(select.bind(org_id.to_string())).await?;
+        let rows = self.0.read(org_id).await?.fetch_all(select.bind(org_id.to_string())).await?;
         rows.iter().map(|row| Ok((row.text("name")?, row.text("credential")?))).collect()
     }
 
@@ -146,7 +146,7 @@ impl McpServers<'_> {
         .bind(to_json("settings", &server.settings)?)
         .bind(server.credential.clone())
         .bind(server.updated_at.as_microsecond());
-        if self.0.execute(update).await? == 1 {
+        if self.0.execute(server.org_id, update).await? == 1 {
             return Ok(Some(server.version + 1));
         }
         match self.get(server.org_id, &server.name).await? {
@@ -162,7 +162,7 @@ impl McpServers<'_> {
             .bind(org_id.to_string())
             .bind(name.to_owned())
             .bind(version);
-        if self.0.execute(delete).await? == 1 {
+        if self.0.execute(org_id, delete).await? == 1 {
             return Ok(true);
         }
         match self.get(org_id, name).await? {
@@ -176,7 +176,7 @@ impl McpServers<'_> {
         let select = query("SELECT * FROM mcp_tools WHERE org_id = $1 AND server = $2 ORDER BY tool")
             .bind(org_id.to_string())
             .bind(server.to_owned());
-        self.0.read().await?.fetch_all(select).await?.iter().map(tool_of).collect()
+        self.0.read(org_id).await?.fetch_all(select).await?.iter().map(tool_of).collect()
     }
 
     /// What is known of one of them.
@@ -185,7 +185,7 @@ impl McpServers<'_> {
             .bind(org_id.to_string())
             .bind(server.to_owned())
             .bind(tool.to_owned());
-        self.0.read().await?.fetch_optional(select).await?.map(|row| tool_of(&row)).transpose()
+        self.0.read(org_id).await?.fetch_optional(select).await?.map(|row| tool_of(&row)).transpose()
     }
 
     /// A tool is told with a definition: the first is pinned, the pinned one ends a quarantine, another begins one.
@@ -198,7 +198,7 @@ impl McpServers<'_> {
         seen: &McpDefinition,
         now: Timestamp,
     ) -> Result<Option<McpTool>, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         let insert = query(
             "INSERT INTO mcp_tools (org_id, server, tool, pinned_hash, pinned, pinned_at) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (org_id, server, tool) DO NOTHING",
@@ -261,7 +261,7 @@ impl McpServers<'_> {
         .bind(hash.to_owned())
         .bind(now.as_microsecond())
         .bind(by.to_owned());
-        Ok(self.0.execute(update).await? > 0)
+        Ok(self.0.execute(org_id, update).await? > 0)
     }
 }
 

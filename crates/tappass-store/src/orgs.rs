@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::{any::AnyRow, query};
 use uuid::Uuid;
 
-use crate::{Db, Page, PageRequest, StoreError, row::Columns as _};
+use crate::{Db, Page, PageRequest, Reach, StoreError, row::Columns as _};
 
 /// An organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,14 +37,14 @@ pub struct Orgs<'a>(pub(crate) &'a Db);
 impl Orgs<'_> {
     /// Adds one. [`StoreError::Conflict`] when the id is taken.
     pub async fn create(&self, org: &Org) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org.org_id).await?;
         insert(&mut tx, org).await?;
         tx.commit().await
     }
 
     /// One of them.
     pub async fn get(&self, org_id: Uuid) -> Result<Option<Org>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query("SELECT org_id, name, created_at FROM orgs WHERE org_id = $1");
         let row = tx.fetch_optional(select.bind(org_id.to_string())).await?;
         tx.commit().await?;
@@ -53,7 +53,7 @@ impl Orgs<'_> {
 
     /// What an organisation has set for all its people.
     pub async fn terms(&self, org_id: Uuid) -> Result<Option<OrgTerms>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT org_id, name, created_at, require_second_factor, version FROM orgs WHERE org_id = $1",
         );
@@ -80,7 +80,7 @@ impl Orgs<'_> {
         .bind(terms.org.name.clone())
         .bind(i64::from(terms.require_second_factor))
         .bind(terms.version);
-        let written = crate::users::changed(self.0, update).await?;
+        let written = crate::users::changed(self.0, terms.org.org_id, update).await?;
         let now = self.terms(terms.org.org_id).await?;
         match now {
             Some(_) if !written => Err(StoreError::Stale("the organisation".to_owned())),
@@ -90,7 +90,7 @@ impl Orgs<'_> {
 
     /// All of them, oldest first. For the platform's administrator only.
     pub async fn list(&self, page: &PageRequest) -> Result<Page<Org>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select =
             query("SELECT org_id, name, created_at FROM orgs WHERE org_id > $1 ORDER BY org_id LIMIT $2");
         let rows = tx.fetch_all(select.bind(page.after()?).bind(page.fetch())).await?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::query;
 use uuid::Uuid;
 
-use crate::{Db, StoreError, row::Columns as _, users::end_all};
+use crate::{Db, Reach, StoreError, row::Columns as _, users::end_all};
 
 /// A link that nobody has used. It may have expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct PasswordResets<'a>(pub(crate) &'a Db);
 impl PasswordResets<'_> {
     /// Adds one; earlier ones of the same person end. `false` when there is no such person.
     pub async fn create(&self, new: &PasswordReset, token_hash: String) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let end = query("UPDATE password_resets SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL");
         tx.execute(end.bind(new.user_id.to_string()).bind(new.created_at.as_microsecond())).await?;
         let insert = query(
@@ -59,7 +59,7 @@ impl PasswordResets<'_> {
 
     /// One by its token's hash, unless it has been used. The caller checks whether it has expired.
     pub async fn find(&self, token_hash: &str) -> Result<Option<PasswordReset>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query("SELECT * FROM password_resets WHERE token_hash = $1 AND used_at IS NULL");
         let row = tx.fetch_optional(select.bind(token_hash.to_owned())).await?;
         tx.commit().await?;
@@ -87,7 +87,7 @@ impl PasswordResets<'_> {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let (user, now_us) = (reset.user_id.to_string(), now.as_microsecond());
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let end = query("UPDATE password_resets SET used_at = $2 WHERE reset_id = $1 AND used_at IS NULL");
         if tx.execute(end.bind(reset.reset_id.to_string()).bind(now_us)).await? == 0 {
             return Ok(false);
@@ -118,7 +118,7 @@ impl PasswordResets<'_> {
     /// Forgets links and invitations that ended before this time; how many.
     pub async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
         let before = before.as_microsecond();
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let resets =
             tx.execute(query("DELETE FROM password_resets WHERE expires_at < $1").bind(before)).await?;
         let invitations =

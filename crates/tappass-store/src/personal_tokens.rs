@@ -7,7 +7,7 @@ use tappass_model::Role;
 use uuid::Uuid;
 
 use crate::{
-    Db, Page, PageRequest, Proof, StoreError,
+    Db, Page, PageRequest, Proof, Reach, StoreError,
     row::{Columns as _, to_word},
     users::changed,
 };
@@ -60,7 +60,7 @@ pub struct PersonalTokens<'a>(pub(crate) &'a Db);
 impl PersonalTokens<'_> {
     /// Adds one; `false` when its person is no member of its organisation.
     pub async fn create(&self, token: &PersonalToken, token_hash: String) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(token.org_id).await?;
         let insert = query(
             "INSERT INTO personal_tokens \
              (token_id, org_id, user_id, name, role, proof, token_hash, hint, created_at, expires_at) \
@@ -91,7 +91,7 @@ impl PersonalTokens<'_> {
         user_id: Uuid,
         page: &PageRequest,
     ) -> Result<Page<PersonalToken>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT * FROM personal_tokens WHERE org_id = $1 AND user_id = $2 AND token_id > $3 \
              ORDER BY token_id LIMIT $4",
@@ -122,7 +122,7 @@ impl PersonalTokens<'_> {
         .bind(user_id.to_string())
         .bind(token_id.to_string())
         .bind(now.as_microsecond());
-        changed(self.0, update).await
+        changed(self.0, org_id, update).await
     }
 
     /// Revokes all of a member's tokens in one organisation; how many.
@@ -134,12 +134,12 @@ impl PersonalTokens<'_> {
         .bind(org_id.to_string())
         .bind(user_id.to_string())
         .bind(now.as_microsecond());
-        crate::users::touched(self.0, update).await
+        crate::users::touched(self.0, org_id, update).await
     }
 
     /// A token by its hash, unless it has been revoked. The caller checks whether it has expired.
     pub async fn find(&self, token_hash: &str) -> Result<Option<TokenUser>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT t.*, u.email, m.role AS member_role, \
              CASE WHEN o.require_second_factor = 1 AND t.proof = 'password' \
@@ -166,7 +166,7 @@ impl PersonalTokens<'_> {
     pub async fn used(&self, uses: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
         let mut uses = uses.to_vec();
         uses.sort_unstable();
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         for (token_id, at) in uses {
             let update = query(
                 "UPDATE personal_tokens SET last_used_at = $2 \

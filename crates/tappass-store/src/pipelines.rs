@@ -54,7 +54,7 @@ impl Pipelines<'_> {
         new: &PipelineVersion,
         expected: Option<i64>,
     ) -> Result<Option<PipelineVersion>, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(new.org_id).await?;
         let select = query(
             "SELECT COALESCE(MAX(version), 0) AS version FROM pipelines WHERE org_id = $1 AND name = $2",
         );
@@ -85,7 +85,7 @@ impl Pipelines<'_> {
 
     /// The latest version of one.
     pub async fn latest(&self, org_id: Uuid, name: &str) -> Result<Option<PipelineVersion>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select =
             query("SELECT * FROM pipelines WHERE org_id = $1 AND name = $2 ORDER BY version DESC LIMIT 1");
         let row = tx.fetch_optional(select.bind(org_id.to_string()).bind(name.to_owned())).await?;
@@ -100,7 +100,7 @@ impl Pipelines<'_> {
         name: &str,
         version: i64,
     ) -> Result<Option<PipelineVersion>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query("SELECT * FROM pipelines WHERE org_id = $1 AND name = $2 AND version = $3");
         let row =
             tx.fetch_optional(select.bind(org_id.to_string()).bind(name.to_owned()).bind(version)).await?;
@@ -110,7 +110,7 @@ impl Pipelines<'_> {
 
     /// The versions of one, the newest first: the last two hundred.
     pub async fn versions(&self, org_id: Uuid, name: &str) -> Result<Vec<PipelineVersion>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select =
             query("SELECT * FROM pipelines WHERE org_id = $1 AND name = $2 ORDER BY version DESC LIMIT 200");
         let rows = tx.fetch_all(select.bind(org_id.to_string()).bind(name.to_owned())).await?;
@@ -119,7 +119,7 @@ impl Pipelines<'_> {
 
     /// The latest version of each of an organisation's, by name.
     pub async fn list(&self, org_id: Uuid, page: &PageRequest) -> Result<Page<PipelineVersion>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT p.* FROM pipelines p WHERE p.org_id = $1 AND p.name > $2 AND p.version = \
              (SELECT MAX(q.version) FROM pipelines q WHERE q.org_id = p.org_id AND q.name = p.name) \

@@ -35,7 +35,7 @@ impl Policies<'_> {
         expected: Option<i64>,
     ) -> Result<Option<PolicyVersion>, StoreError> {
         let what = || format!("policy `{}`", new.question);
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(new.org_id).await?;
         let select = query(
             "SELECT COALESCE(MAX(version), 0) AS version FROM policies WHERE org_id = $1 AND question = $2",
         );
@@ -68,7 +68,7 @@ impl Policies<'_> {
 
     /// The latest version of each, by question; those that were taken back too.
     pub async fn latest(&self, org_id: Uuid) -> Result<Vec<PolicyVersion>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT p.* FROM policies p WHERE p.org_id = $1 AND p.version = \
              (SELECT MAX(q.version) FROM policies q WHERE q.org_id = p.org_id AND q.question = p.question) \

@@ -5,7 +5,7 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    Db, StoreError,
+    Db, Reach, StoreError,
     row::Columns as _,
     users::{changed, touched},
 };
@@ -31,7 +31,7 @@ pub struct SecondFactors<'a>(pub(crate) &'a Db);
 impl SecondFactors<'_> {
     /// A person's.
     pub async fn get(&self, user_id: Uuid) -> Result<Option<SecondFactor>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT sealed, last_step, confirmed_at, \
              (SELECT COUNT(*) FROM recovery_codes c WHERE c.user_id = f.user_id AND c.used_at IS NULL) AS codes_left \
@@ -58,7 +58,7 @@ impl SecondFactors<'_> {
              created_at = excluded.created_at WHERE second_factors.confirmed_at IS NULL",
         );
         let upsert = upsert.bind(user_id.to_string()).bind(sealed).bind(now.as_microsecond());
-        changed(self.0, upsert).await
+        changed(self.0, Reach::All, upsert).await
     }
 
     /// Confirms what was begun as `sealed`, with the step of the code that showed it and the hashes of its recovery
@@ -71,7 +71,7 @@ impl SecondFactors<'_> {
         codes: &[String],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let update = query(
             "UPDATE second_factors SET confirmed_at = $4, last_step = $3 \
              WHERE user_id = $1 AND sealed = $2 AND confirmed_at IS NULL",
@@ -94,7 +94,7 @@ impl SecondFactors<'_> {
     /// Takes the code of a time step; `false` when that step's, or a later one's, has been taken.
     pub async fn take_step(&self, user_id: Uuid, step: i64) -> Result<bool, StoreError> {
         let update = query("UPDATE second_factors SET last_step = $2 WHERE user_id = $1 AND last_step < $2");
-        changed(self.0, update.bind(user_id.to_string()).bind(step)).await
+        changed(self.0, Reach::All, update.bind(user_id.to_string()).bind(step)).await
     }
 
     /// Takes a recovery code; `false` when there is none of this hash that has not been used.
@@ -103,12 +103,13 @@ impl SecondFactors<'_> {
             "UPDATE recovery_codes SET used_at = $3 \
              WHERE user_id = $1 AND code_hash = $2 AND used_at IS NULL",
         );
-        changed(self.0, update.bind(user_id.to_string()).bind(hash).bind(now.as_microsecond())).await
+        changed(self.0, Reach::All, update.bind(user_id.to_string()).bind(hash).bind(now.as_microsecond()))
+            .await
     }
 
     /// Removes it with its recovery codes; `false` when there is none.
     pub async fn remove(&self, user_id: Uuid) -> Result<bool, StoreError> {
         let delete = query("DELETE FROM second_factors WHERE user_id = $1").bind(user_id.to_string());
-        Ok(touched(self.0, delete).await? > 0)
+        Ok(touched(self.0, Reach::All, delete).await? > 0)
     }
 }

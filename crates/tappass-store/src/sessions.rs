@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{any::AnyRow, query};
 use uuid::Uuid;
 
-use crate::{Db, Page, PageRequest, StoreError, row::Columns as _};
+use crate::{Db, Page, PageRequest, Reach, StoreError, row::Columns as _};
 
 /// A session that an agent has made.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +36,7 @@ pub struct AgentSessions<'a>(pub(crate) &'a Db);
 impl AgentSessions<'_> {
     /// Adds one. False when there is no such organisation.
     pub async fn create(&self, session: &AgentSession) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(session.org_id).await?;
         let insert = query(
             "INSERT INTO agent_sessions (org_id, session_id, agent_uuid, agent_id, name, metadata, created_at, ended_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -62,7 +62,7 @@ impl AgentSessions<'_> {
         let select = query("SELECT * FROM agent_sessions WHERE org_id = $1 AND session_id = $2")
             .bind(org_id.to_string())
             .bind(session_id.to_string());
-        self.0.read().await?.fetch_optional(select).await?.map(|row| session(&row)).transpose()
+        self.0.read(org_id).await?.fetch_optional(select).await?.map(|row| session(&row)).transpose()
     }
 
     /// An organisation's, the newest first (ids ascend with time).
@@ -75,14 +75,14 @@ impl AgentSessions<'_> {
         .bind(org_id.to_string())
         .bind(after)
         .bind(page.fetch());
-        let rows = self.0.read().await?.fetch_all(select).await?;
+        let rows = self.0.read(org_id).await?.fetch_all(select).await?;
         let items = rows.iter().map(session).collect::<Result<_, _>>()?;
         Ok(page.page(items, |s: &AgentSession| s.session_id.to_string()))
     }
 
     /// Writes its name, its metadata and its end; the first end stays. False when it is not there.
     pub async fn update(&self, session: &AgentSession) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(session.org_id).await?;
         let update = query(
             "UPDATE agent_sessions SET name = $3, metadata = $4, ended_at = COALESCE(ended_at, $5) \
              WHERE org_id = $1 AND session_id = $2",
@@ -99,7 +99,7 @@ impl AgentSessions<'_> {
 
     /// Forgets what was made before a time.
     pub async fn forget(&self, before: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         tx.execute(query("DELETE FROM agent_sessions WHERE created_at < $1").bind(before.as_microsecond()))
             .await?;
         tx.commit().await

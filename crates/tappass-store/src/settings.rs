@@ -25,7 +25,7 @@ pub struct Settings<'a>(pub(crate) &'a Db);
 impl Settings<'_> {
     /// One of an organisation's; `None` when it was never set.
     pub async fn get(&self, org_id: Uuid, name: &str) -> Result<Option<Setting>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query("SELECT version, body, updated_at FROM settings WHERE org_id = $1 AND name = $2");
         let row = tx.fetch_optional(select.bind(org_id.to_string()).bind(name.to_owned())).await?;
         tx.commit().await?;
@@ -50,7 +50,7 @@ impl Settings<'_> {
         now: Timestamp,
     ) -> Result<Option<i64>, StoreError> {
         let stale = || StoreError::Stale(format!("the setting `{name}`"));
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         let write = if expected == 0 {
             query(
                 "INSERT INTO settings (org_id, name, body, updated_at, version) VALUES ($1, $2, $3, $4, $5 + 1)",

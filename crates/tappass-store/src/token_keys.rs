@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sqlx::{any::AnyRow, query};
 
-use crate::{Db, StoreError, row::Columns as _};
+use crate::{Db, Reach, StoreError, row::Columns as _};
 
 /// A key, sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct TokenKeys<'a>(pub(crate) &'a Db);
 impl TokenKeys<'_> {
     /// All of them, the newest first.
     pub async fn list(&self) -> Result<Vec<TokenKey>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let rows = tx.fetch_all(query("SELECT * FROM token_keys ORDER BY created_at DESC, key_id")).await?;
         tx.commit().await?;
         rows.iter().map(key_of).collect()
@@ -36,7 +36,7 @@ impl TokenKeys<'_> {
 
     /// Adds one.
     pub async fn create(&self, key: &TokenKey) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         tx.execute(insert(key)).await?;
         tx.commit().await
     }
@@ -49,7 +49,7 @@ impl TokenKeys<'_> {
         now: Timestamp,
         over: Timestamp,
     ) -> Result<TokenKey, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let retire = query(
             "UPDATE token_keys SET retired_at = $1 WHERE signs_from IS NOT NULL AND retired_at IS NULL",
         );

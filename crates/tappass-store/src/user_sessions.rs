@@ -9,7 +9,7 @@ use tappass_model::Role;
 use uuid::Uuid;
 
 use crate::{
-    Page, PageRequest, StoreError, Users,
+    Page, PageRequest, Reach, StoreError, Users,
     row::{Columns as _, to_word},
     users::{changed, touched},
 };
@@ -60,7 +60,7 @@ pub struct SessionUser {
 impl Users<'_> {
     /// Begins a session; `false` when its person is no member of its organisation.
     pub async fn open_session(&self, session: &UserSession, token_hash: String) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(session.org_id).await?;
         let insert = query(
             "INSERT INTO user_sessions \
              (session_id, org_id, user_id, token_hash, created_at, expires_at, proof, address) \
@@ -84,7 +84,7 @@ impl Users<'_> {
 
     /// A session by its token's hash, unless it has been revoked. The caller checks whether it has expired.
     pub async fn session(&self, token_hash: &str) -> Result<Option<SessionUser>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT s.*, u.email, m.role, CASE WHEN o.require_second_factor = 1 AND s.proof = 'password' \
              AND f.confirmed_at IS NULL THEN 1 ELSE 0 END AS factor_missing \
@@ -113,7 +113,7 @@ impl Users<'_> {
         now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<UserSession>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT * FROM user_sessions WHERE user_id = $1 AND session_id > $2 \
              AND revoked_at IS NULL AND expires_at > $3 ORDER BY session_id LIMIT $4",
@@ -136,7 +136,7 @@ impl Users<'_> {
         now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<UserSession>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT * FROM user_sessions WHERE org_id = $1 AND user_id = $2 AND session_id > $3 \
              AND revoked_at IS NULL AND expires_at > $4 ORDER BY session_id LIMIT $5",
@@ -168,7 +168,7 @@ impl Users<'_> {
         .bind(user_id.to_string())
         .bind(session_id.to_string())
         .bind(now.as_microsecond());
-        changed(self.0, update).await
+        changed(self.0, org_id, update).await
     }
 
     /// Ends a session of a person's own, wherever it acts; `false` when there is none that lasts.
@@ -185,7 +185,7 @@ impl Users<'_> {
         .bind(user_id.to_string())
         .bind(session_id.to_string())
         .bind(now.as_microsecond());
-        changed(self.0, update).await
+        changed(self.0, Reach::All, update).await
     }
 
     /// Ends all sessions of a member in an organisation; how many.
@@ -202,13 +202,13 @@ impl Users<'_> {
         .bind(org_id.to_string())
         .bind(user_id.to_string())
         .bind(now.as_microsecond());
-        touched(self.0, update).await
+        touched(self.0, org_id, update).await
     }
 
     /// Forgets the sessions that expired before this time; how many.
     pub async fn forget_sessions(&self, before: Timestamp) -> Result<u64, StoreError> {
         let delete = query("DELETE FROM user_sessions WHERE expires_at < $1").bind(before.as_microsecond());
-        touched(self.0, delete).await
+        touched(self.0, Reach::All, delete).await
     }
 }
 

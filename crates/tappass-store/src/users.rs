@@ -9,7 +9,7 @@ use tappass_model::Role;
 use uuid::Uuid;
 
 use crate::{
-    Db, Org, Page, PageRequest, StoreError, Tx,
+    Db, Org, Page, PageRequest, Reach, StoreError, Tx,
     orgs::{self, org_of},
     row::{Columns as _, to_word},
 };
@@ -78,7 +78,7 @@ pub struct Users<'a>(pub(crate) &'a Db);
 impl Users<'_> {
     /// Adds an organisation with its first person, or nothing. [`StoreError::Conflict`] when the address is taken.
     pub async fn sign_up(&self, org: &Org, new: &Credentials, role: Role) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org.org_id).await?;
         orgs::insert(&mut tx, org).await?;
         insert_user(&mut tx, new).await?;
         insert_membership(&mut tx, org.org_id, new.user.user_id, role, org.created_at).await?;
@@ -88,7 +88,7 @@ impl Users<'_> {
     /// Adds a person to an organisation, or nothing. [`StoreError::Conflict`] when the address is taken;
     /// `false` when there is no such organisation.
     pub async fn create(&self, org_id: Uuid, new: &Credentials, role: Role) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         insert_user(&mut tx, new).await?;
         match insert_membership(&mut tx, org_id, new.user.user_id, role, new.user.created_at).await {
             Err(e) if e.is_missing_parent() => return Ok(false),
@@ -100,7 +100,7 @@ impl Users<'_> {
 
     /// A person by their address, for the login: the one search that is not scoped by organisation.
     pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT user_id, email, created_at, password_hash, email_verified_at FROM users WHERE email_key = $1",
         );
@@ -111,7 +111,7 @@ impl Users<'_> {
 
     /// A person by their identity, whatever organisations they belong to: for what is their account's own.
     pub async fn account(&self, user_id: Uuid) -> Result<Option<Credentials>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT user_id, email, created_at, password_hash, email_verified_at FROM users WHERE user_id = $1",
         );
@@ -122,7 +122,7 @@ impl Users<'_> {
 
     /// Adds an organisation with somebody who has an account as its first person; `false` when there is no such person.
     pub async fn found(&self, org: &Org, user_id: Uuid, role: Role) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org.org_id).await?;
         orgs::insert(&mut tx, org).await?;
         match insert_membership(&mut tx, org.org_id, user_id, role, org.created_at).await {
             Err(e) if e.is_missing_parent() => return Ok(false),
@@ -141,7 +141,7 @@ impl Users<'_> {
         role: Role,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         let added = insert_membership(&mut tx, org_id, user_id, role, now).await;
         match added.map_err(|e| e.conflict(|| "a member".to_owned())) {
             Err(StoreError::Conflict(_)) => return Ok(false),
@@ -155,7 +155,7 @@ impl Users<'_> {
     /// Notes that an address is its person's. If nobody had shown that before, the account may be somebody else's who
     /// merely named the address: then its password, second factor, sessions and personal tokens end.
     pub async fn verify_email(&self, user_id: Uuid, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let id = user_id.to_string();
         let first = query(
             "UPDATE users SET email_verified_at = $2, password_hash = '' \
@@ -170,7 +170,7 @@ impl Users<'_> {
 
     /// The organisations a person belongs to and as what, oldest membership first.
     pub async fn orgs(&self, user_id: Uuid) -> Result<Vec<(Org, Role)>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(Reach::All).await?;
         let select = query(
             "SELECT o.org_id, o.name, o.created_at, m.role FROM memberships m JOIN orgs o ON o.org_id = m.org_id \
              WHERE m.user_id = $1 ORDER BY m.created_at, o.org_id",
@@ -182,7 +182,7 @@ impl Users<'_> {
 
     /// One member of an organisation.
     pub async fn get(&self, org_id: Uuid, user_id: Uuid) -> Result<Option<Member>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT u.user_id, u.email, u.created_at, m.role FROM memberships m \
              JOIN users u ON u.user_id = m.user_id WHERE m.org_id = $1 AND m.user_id = $2",
@@ -194,7 +194,7 @@ impl Users<'_> {
 
     /// The members of an organisation, oldest first.
     pub async fn list(&self, org_id: Uuid, page: &PageRequest) -> Result<Page<Member>, StoreError> {
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let select = query(
             "SELECT u.user_id, u.email, u.created_at, m.role FROM memberships m \
              JOIN users u ON u.user_id = m.user_id WHERE m.org_id = $1 AND m.user_id > $2 \
@@ -215,7 +215,7 @@ impl Users<'_> {
         role: Role,
         now: Timestamp,
     ) -> Result<Membership, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         let update = query("UPDATE memberships SET role = $3 WHERE org_id = $1 AND user_id = $2")
             .bind(org_id.to_string())
             .bind(user_id.to_string())
@@ -238,7 +238,7 @@ impl Users<'_> {
         user_id: Uuid,
         now: Timestamp,
     ) -> Result<Membership, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         let delete = query("DELETE FROM memberships WHERE org_id = $1 AND user_id = $2")
             .bind(org_id.to_string())
             .bind(user_id.to_string());
@@ -259,7 +259,7 @@ impl Users<'_> {
         keep: Option<Uuid>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(Reach::All).await?;
         let update = query("UPDATE users SET password_hash = $2 WHERE user_id = $1");
         if tx.execute(update.bind(user_id.to_string()).bind(hash)).await? == 0 {
             return Ok(false);
@@ -271,16 +271,24 @@ impl Users<'_> {
 }
 
 /// Runs one writing statement in its own transaction; how many rows it touched.
-pub(crate) async fn touched(db: &Db, statement: crate::db::Statement) -> Result<u64, StoreError> {
-    let mut tx = db.write().await?;
+pub(crate) async fn touched(
+    db: &Db,
+    reach: impl Into<Reach>,
+    statement: crate::db::Statement,
+) -> Result<u64, StoreError> {
+    let mut tx = db.write(reach).await?;
     let rows = tx.execute(statement).await?;
     tx.commit().await?;
     Ok(rows)
 }
 
 /// As [`touched`]; whether there was a row at all.
-pub(crate) async fn changed(db: &Db, statement: crate::db::Statement) -> Result<bool, StoreError> {
-    Ok(touched(db, statement).await? > 0)
+pub(crate) async fn changed(
+    db: &Db,
+    reach: impl Into<Reach>,
+    statement: crate::db::Statement,
+) -> Result<bool, StoreError> {
+    Ok(touched(db, reach, statement).await? > 0)
 }
 
 /// Runs a statement that takes a member away, or their role, unless nobody would govern the organisation then.

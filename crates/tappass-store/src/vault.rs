@@ -43,7 +43,7 @@ impl VaultTable<'_> {
         let select =
             query("SELECT version, wrapped FROM vault_keys WHERE org_id = $1 ORDER BY version DESC LIMIT 1")
                 .bind(org_id.to_string());
-        self.0.read().await?.fetch_optional(select).await?.map(|row| key_of(&row)).transpose()
+        self.0.read(org_id).await?.fetch_optional(select).await?.map(|row| key_of(&row)).transpose()
     }
 
     /// A version of the data key.
@@ -51,13 +51,13 @@ impl VaultTable<'_> {
         let select = query("SELECT version, wrapped FROM vault_keys WHERE org_id = $1 AND version = $2")
             .bind(org_id.to_string())
             .bind(version);
-        self.0.read().await?.fetch_optional(select).await?.map(|row| key_of(&row)).transpose()
+        self.0.read(org_id).await?.fetch_optional(select).await?.map(|row| key_of(&row)).transpose()
     }
 
     /// Adds a version, which seals from now on; the one before is retired. False where that version is there already, or no
     /// such organisation.
     pub async fn add_key(&self, org_id: Uuid, key: &VaultKey, now: Timestamp) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         let insert =
             query("INSERT INTO vault_keys (org_id, version, wrapped, created_at) VALUES ($1, $2, $3, $4)")
                 .bind(org_id.to_string())
@@ -91,26 +91,26 @@ impl VaultTable<'_> {
             .bind(org_id.to_string())
             .bind(version)
             .bind(over.as_microsecond());
-        Ok(self.0.execute(delete).await? > 0)
+        Ok(self.0.execute(org_id, delete).await? > 0)
     }
 
     /// The versions of an organisation's data key, the oldest first.
     pub async fn versions(&self, org_id: Uuid) -> Result<Vec<i64>, StoreError> {
         let select = query("SELECT version FROM vault_keys WHERE org_id = $1 ORDER BY version");
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         tx.fetch_all(select.bind(org_id.to_string())).await?.iter().map(|row| row.int("version")).collect()
     }
 
     /// An organisation's credentials, by name.
     pub async fn credentials(&self, org_id: Uuid) -> Result<Vec<Credential>, StoreError> {
         let select = query("SELECT * FROM credentials WHERE org_id = $1 ORDER BY name");
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         tx.fetch_all(select.bind(org_id.to_string())).await?.iter().map(credential_of).collect()
     }
 
     /// Sets a credential; gives it as it is now. `None` where there is no such organisation.
     pub async fn set(&self, org_id: Uuid, credential: &Credential) -> Result<Option<Credential>, StoreError> {
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         let write = query(
             "INSERT INTO credentials (org_id, name, sealed, kind, hint, created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) \
@@ -143,7 +143,7 @@ impl VaultTable<'_> {
                 .bind(name.to_owned())
                 .bind(was.to_owned())
                 .bind(is.to_owned());
-        Ok(self.0.execute(update).await? > 0)
+        Ok(self.0.execute(org_id, update).await? > 0)
     }
 
     /// The same for the credential of an MCP server.
@@ -161,7 +161,7 @@ impl VaultTable<'_> {
         .bind(name.to_owned())
         .bind(was.to_owned())
         .bind(is.to_owned());
-        Ok(self.0.execute(update).await? > 0)
+        Ok(self.0.execute(org_id, update).await? > 0)
     }
 
     /// Removes a credential; false where there is none.
@@ -169,7 +169,7 @@ impl VaultTable<'_> {
         let delete = query("DELETE FROM credentials WHERE org_id = $1 AND name = $2")
             .bind(org_id.to_string())
             .bind(name.to_owned());
-        Ok(self.0.execute(delete).await? > 0)
+        Ok(self.0.execute(org_id, delete).await? > 0)
     }
 }
 

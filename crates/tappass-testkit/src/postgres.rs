@@ -22,6 +22,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// How long a server may take to accept connections on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
+/// Who owns the databases and connects to them: an ordinary role, as in production. A superuser would go past the policies
+/// that keep organisations apart.
+const ROLE: &str = "tappass";
+
 /// `$0` directory to be removed in the end, `$1` signal that stops the server, then the server's command line.
 const KEEPER: &str = r#"
 trap '' INT HUP
@@ -73,7 +77,7 @@ impl TempPostgres {
     pub async fn database(&'static self) -> Result<String> {
         tokio::task::spawn_blocking(|| {
             let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-            run(self.client("createdb").arg(&name))?;
+            run(self.client("createdb").args(["-O", ROLE]).arg(&name))?;
             Ok(self.url(&name))
         })
         .await?
@@ -82,7 +86,7 @@ impl TempPostgres {
     /// The URL of a database by name, whether it exists or not.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+        format!("postgres://{ROLE}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
     /// The same database through PgBouncer in transaction mode, where each transaction may land on another of its
@@ -99,13 +103,14 @@ impl TempPostgres {
         Ok(url.replace(&format!(":{}/", self.port), &format!(":{}/", pooler.port)))
     }
 
-    /// Runs SQL in a database, one value per line: to look behind the back of what is tested.
+    /// Runs SQL in a database as the superuser, one value per line: to look behind the back of what is tested.
     ///
     /// # Errors
     /// What `psql` says.
     pub async fn sql(&'static self, url: &str, sql: &str) -> Result<String> {
         let mut psql = Command::new(self.bin.join("psql"));
-        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, url]);
+        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        psql.arg(url.replace(&format!("//{ROLE}@"), "//postgres@"));
         tokio::task::spawn_blocking(move || run(&mut psql)).await?
     }
 
@@ -168,6 +173,7 @@ impl TempPostgres {
             ensure!(Instant::now() < deadline, "it does not answer within {START_DEADLINE:?}: {log}");
             std::thread::sleep(Duration::from_millis(20));
         }
+        run(server.client("createuser").arg(ROLE))?;
         Ok(server)
     }
 
@@ -181,7 +187,7 @@ impl TempPostgres {
         fs::write(
             &settings,
             format!(
-                "[databases]\n* = host=127.0.0.1 port={} user=postgres\n\
+                "[databases]\n* = host=127.0.0.1 port={} user={ROLE}\n\
                  [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
                  auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 500\n\
                  ignore_startup_parameters = extra_float_digits\n",

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tappass_audit::{AuditConfig, AuditError, AuditLog, Recorded};
-use tappass_store::{Store, StoreConfig, Tx};
+use tappass_store::{Reach, Store, StoreConfig, Tx};
 use tappass_testkit::TempPostgres;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -33,7 +33,7 @@ impl Bench {
 
     /// While this is held, no write to the store comes back.
     async fn hold(&self) -> Tx {
-        self.rival.db().write().await.expect("the lock")
+        self.rival.db().write(Reach::All).await.expect("the lock")
     }
 }
 

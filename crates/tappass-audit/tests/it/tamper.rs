@@ -10,7 +10,7 @@ use tappass_audit::{
     merkle::Tree,
     verify_export,
 };
-use tappass_store::{Store, StoreConfig};
+use tappass_store::{Reach, Store, StoreConfig};
 
 use crate::support::{ask_python, config, event, export, org, signer};
 
@@ -287,7 +287,7 @@ async fn columns_and_rows_changed_in_the_database_are_found() {
         report.first_bad.map(|b| b.seq)
     };
     let run = async |sql: &'static str| {
-        let mut tx = store.db().write().await.expect("a transaction");
+        let mut tx = store.db().write(Reach::All).await.expect("a transaction");
         tx.batch(sql).await.expect("runs");
         tx.commit().await.expect("commits");
     };

@@ -10,7 +10,7 @@ use tappass_identity::{
     svid::{SpiffeId, TrustDomain},
 };
 use tappass_model::{AgentCredential, Clock as _, Ids as _, Mode, SystemIds};
-use tappass_store::{AgentStatus, KeyKind};
+use tappass_store::{AgentStatus, KeyKind, Reach};
 
 use crate::support::World;
 
@@ -53,7 +53,7 @@ async fn what_was_never_given_belongs_to_nobody() {
 async fn only_the_hash_of_a_key_is_stored() {
     let world = World::new().await;
     let (agent, record, key) = world.agent().await;
-    let mut tx = world.store.db().read().await.expect("a transaction");
+    let mut tx = world.store.db().read(Reach::All).await.expect("a transaction");
     let select = "SELECT key_hash || hint AS everything FROM agent_keys";
     let rows = tx.fetch_all(sqlx::query(select)).await.expect("rows");
     let stored = tappass_store::row::Columns::text(&rows[0], "everything").expect("text");

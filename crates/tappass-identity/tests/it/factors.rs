@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use tappass_identity::{AccountError, SignedIn, UserPrincipal};
 use tappass_model::Clock as _;
+use tappass_store::Reach;
 use tappass_testkit::authenticator::code;
 
 use crate::support::{PASSWORD, World};
@@ -139,7 +140,7 @@ async fn disabling_needs_the_password_or_a_code() {
 async fn only_sealed_and_hashed_things_are_stored() {
     let world = World::new().await;
     let (person, secret, codes) = enrolled(&world).await;
-    let mut tx = world.store.db().read().await.expect("a transaction");
+    let mut tx = world.store.db().read(Reach::All).await.expect("a transaction");
     let select = "SELECT sealed || group_concat(code_hash) AS everything \
                   FROM second_factors f JOIN recovery_codes c ON c.user_id = f.user_id GROUP BY sealed";
     let rows = tx.fetch_all(sqlx::query(select)).await.expect("rows");

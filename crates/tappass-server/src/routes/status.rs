@@ -82,7 +82,17 @@ pub(crate) async fn status_of(app: &App, caller: &Caller, scope: Result<&Scope, 
         "off" => check(name, Off, "not in use"),
         wrong => check(name, Fail, wrong).hint(hint),
     };
-    checks.push(part("database", "look at the server's log, then at the database"));
+    checks.push(match app.store.beyond_the_wall().await {
+        Ok(Some(role)) => check(
+            "database",
+            Warn,
+            format!(
+                "answers; its role {role} goes past row-level security, the second wall between organisations"
+            ),
+        )
+        .hint(&format!("ALTER ROLE {role} NOSUPERUSER NOBYPASSRLS, or connect as an ordinary role")),
+        _ => part("database", "look at the server's log, then at the database"),
+    });
     checks.push(part("audit", "free disk space or mend the database, then look at the server's log"));
     checks.push(check("opa", Off, "not in use"));
     checks.push(spire(app).await);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     CallKey, Counts, DAY, HOUR, Insight, PLAIN, Rows, StepCounts, StepKey, Stopped, floor, histogram::BUCKETS,
 };
-use crate::{StoreError, Tx, row::Columns as _};
+use crate::{Reach, StoreError, Tx, row::Columns as _};
 
 /// What a run of events adds.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Insight<'_> {
     pub async fn behind(&self) -> Result<Vec<Behind>, StoreError> {
         let sql = "SELECT h.org_id, h.size, COALESCE(c.seq, 0) AS folded FROM audit_heads h \
                    LEFT JOIN insight_cursors c ON c.org_id = h.org_id WHERE h.size > COALESCE(c.seq, 0)";
-        let rows = self.0.read().await?.fetch_all(query(sql)).await?;
+        let rows = self.0.read(Reach::All).await?.fetch_all(query(sql)).await?;
         let read = |row: &sqlx::any::AnyRow| -> Result<Behind, StoreError> {
             Ok(Behind {
                 org_id: row.uuid("org_id")?,
@@ -80,7 +80,7 @@ impl Insight<'_> {
     /// [`StoreError`] when the database does not answer.
     pub async fn fold(&self, org_id: Uuid, from: u64, to: u64, batch: Batch) -> Result<bool, StoreError> {
         let org = org_id.to_string();
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         if from == 0 {
             let insert =
                 "INSERT INTO insight_cursors (org_id, seq) VALUES ($1, 0) ON CONFLICT (org_id) DO NOTHING";

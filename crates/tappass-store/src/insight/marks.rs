@@ -72,7 +72,7 @@ impl Insight<'_> {
             .bind(m.note.clone())
             .bind(m.marked_by.clone())
             .bind(m.marked_at.as_microsecond());
-        self.0.execute(statement).await.map(|_| ())
+        self.0.execute(org_id, statement).await.map(|_| ())
     }
 
     /// The marks on calls of the window.
@@ -86,7 +86,7 @@ impl Insight<'_> {
             .bind(org_id.to_string())
             .bind(window.since.as_microsecond())
             .bind(window.until.as_microsecond());
-        self.0.read().await?.fetch_all(statement).await?.iter().map(mark).collect()
+        self.0.read(org_id).await?.fetch_all(statement).await?.iter().map(mark).collect()
     }
 
     /// The marks on a call.
@@ -96,7 +96,7 @@ impl Insight<'_> {
     pub async fn marks(&self, org_id: Uuid, event_id: Uuid) -> Result<Vec<MarkRow>, StoreError> {
         let sql = ["SELECT ", COLUMNS, " FROM insight_marks WHERE org_id = $1 AND event_id = $2"].concat();
         let statement = query(sqlx::AssertSqlSafe(sql)).bind(org_id.to_string()).bind(event_id.to_string());
-        self.0.read().await?.fetch_all(statement).await?.iter().map(mark).collect()
+        self.0.read(org_id).await?.fetch_all(statement).await?.iter().map(mark).collect()
     }
 
     /// Takes the marks on a call back: those of one step, of one kind, as far as they are named. Gives those it took.
@@ -122,7 +122,7 @@ impl Insight<'_> {
             .bind(step.unwrap_or_default().to_owned())
             .bind(i64::from(kind.is_some()))
             .bind(kind.unwrap_or_default().to_owned());
-        let mut tx = self.0.write().await?;
+        let mut tx = self.0.write(org_id).await?;
         let taken = tx.fetch_all(statement).await?.iter().map(mark).collect();
         tx.commit().await?;
         taken

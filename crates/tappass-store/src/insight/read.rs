@@ -28,7 +28,7 @@ impl Insight<'_> {
         let columns: Vec<String> = PLAIN.map(str::to_owned).into_iter().chain(histograms()).collect();
         let sql = summing("insight_calls", &columns, "agent_id, model", agent.is_some());
         let mut sums = ByModel::new();
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         for row in pieces(&mut tx, &sql, org_id, window, agent).await? {
             let mut counts = plain(&row)?;
             let mut buckets = counts.gateway.iter_mut().chain(&mut counts.upstream);
@@ -55,7 +55,7 @@ impl Insight<'_> {
         agent: Option<&str>,
     ) -> Result<BTreeMap<Timestamp, Counts>, StoreError> {
         let sql = summing("insight_calls", &PLAIN.map(str::to_owned), "starts", agent.is_some());
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         let rows = if slot == HOUR {
             piece(&mut tx, &sql, org_id, (HOUR, window.since.as_second(), window.until.as_second()), agent)
                 .await?
@@ -83,7 +83,7 @@ impl Insight<'_> {
         let columns = ["calls", "findings", "would_block", "blocked"].map(str::to_owned);
         let sql = summing("insight_steps", &columns, "step, kind, agent_id", agent.is_some());
         let mut sums = ByStep::new();
-        let mut tx = self.0.read().await?;
+        let mut tx = self.0.read(org_id).await?;
         for row in pieces(&mut tx, &sql, org_id, window, agent).await? {
             let counts = StepCounts {
                 calls: number(&row, 0)?,
@@ -119,7 +119,7 @@ impl Insight<'_> {
             .bind(window.since.as_microsecond())
             .bind(window.until.as_microsecond())
             .bind(i64::from(limit));
-        self.0.read().await?.fetch_all(statement).await?.iter().map(stopped).collect()
+        self.0.read(org_id).await?.fetch_all(statement).await?.iter().map(stopped).collect()
     }
 
     /// Of what a rule stopped for an agent in the window, or would have: how many scored below, and how many of those a
@@ -147,7 +147,7 @@ impl Insight<'_> {
             .bind(window.since.as_microsecond())
             .bind(window.until.as_microsecond())
             .bind(score);
-        let row = self.0.read().await?.fetch_optional(statement).await?;
+        let row = self.0.read(org_id).await?.fetch_optional(statement).await?;
         row.map_or(Ok((0, 0)), |row| Ok((number(&row, 0)?, number(&row, 1)?)))
     }
 }

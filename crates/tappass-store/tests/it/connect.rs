@@ -1,6 +1,6 @@
 //! Opening, migrating, and what is said when it fails.
 
-use tappass_store::{Store, StoreConfig, StoreError, migrate};
+use tappass_store::{Reach, Store, StoreConfig, StoreError, migrate};
 use tappass_testkit::TempPostgres;
 
 use crate::support::{at, on_each, org};
@@ -41,7 +41,7 @@ async fn a_failing_migration_leaves_nothing() {
         more.push(migrate::Migration { version, name: "half", sql });
         let failed = migrate::run(store.db(), &more).await;
         assert!(matches!(failed, Err(StoreError::Migration { .. })), "{failed:?}");
-        let mut tx = store.db().read().await.expect("a transaction");
+        let mut tx = store.db().read(Reach::All).await.expect("a transaction");
         assert!(tx.fetch_all(sqlx::query("SELECT x FROM half")).await.is_err());
         drop(tx);
         migrate::run(store.db(), all).await.expect("as before");
@@ -118,8 +118,8 @@ async fn only_the_owner_may_read_the_files() {
 async fn sqlite_is_durable_and_strict() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::connect(&StoreConfig::Local { dir: dir.path().to_owned() }).await.expect("a store");
-    let reader = store.db().read().await.expect("a reader");
-    let writer = store.db().write().await.expect("a writer");
+    let reader = store.db().read(Reach::All).await.expect("a reader");
+    let writer = store.db().write(Reach::All).await.expect("a writer");
     for mut tx in [reader, writer] {
         for (pragma, want) in [
             ("SELECT journal_mode AS v FROM pragma_journal_mode", "wal"),
@@ -159,8 +159,7 @@ async fn what_cannot_be_opened_says_what_to_do() {
     let said = refusal(StoreConfig::Postgres { url: postgres.url("nowhere") }).await;
     assert!(said.contains("createdb"), "{said}");
     let said =
-        refusal(StoreConfig::Postgres { url: postgres.url("postgres").replace("postgres@", "nobody@") })
-            .await;
+        refusal(StoreConfig::Postgres { url: postgres.url("postgres").replace("tappass@", "nobody@") }).await;
     assert!(said.contains("user or password"), "{said}");
 }
 
@@ -170,7 +169,7 @@ async fn nothing_stays_prepared_on_postgres() {
     let url = postgres.database().await.expect("a database");
     let store = Store::connect(&StoreConfig::Postgres { url }).await.expect("a store");
     store.orgs().create(&org("Ours")).await.expect("an organisation");
-    let mut tx = store.db().read().await.expect("a transaction");
+    let mut tx = store.db().read(Reach::All).await.expect("a transaction");
     let row = tx.fetch_optional(sqlx::query("SELECT count(*) AS n FROM pg_prepared_statements")).await;
     let n =
         tappass_store::row::Columns::int(&row.expect("an answer").expect("a row"), "n").expect("a number");
@@ -184,12 +183,12 @@ async fn a_lock_held_by_another_process_is_told() {
     let (ours, other) = (Store::connect(&config).await, Store::connect(&config).await);
     let (ours, other) = (ours.expect("a store"), other.expect("a store"));
     // The one writer of a store: it shall not wait here.
-    let mut tx = ours.db().write().await.expect("the lock");
+    let mut tx = ours.db().write(Reach::All).await.expect("the lock");
     tx.batch("PRAGMA busy_timeout = 0").await.expect("set");
     tx.commit().await.expect("done");
-    let held = other.db().write().await.expect("the lock");
-    assert!(matches!(ours.db().write().await, Err(StoreError::Locked)));
+    let held = other.db().write(Reach::All).await.expect("the lock");
+    assert!(matches!(ours.db().write(Reach::All).await, Err(StoreError::Locked)));
     ours.ping().await.expect("reading goes on");
     held.commit().await.expect("done");
-    ours.db().write().await.expect("the lock is free");
+    ours.db().write(Reach::All).await.expect("the lock is free");
 }

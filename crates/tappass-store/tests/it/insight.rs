@@ -30,7 +30,7 @@ async fn log(store: &Store, org: &Org, events: u64) {
         sealed_size: 0,
         sealed_hash: zero.clone(),
     };
-    store.audit().begin().await.expect("begins").lock_and_commit(org.org_id).await;
+    store.audit().begin(org.org_id).await.expect("begins").lock_and_commit(org.org_id).await;
     for seq in 1..=events {
         let row = AuditRow {
             org_id: org.org_id,

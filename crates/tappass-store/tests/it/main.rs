@@ -18,4 +18,5 @@ mod shared;
 mod support;
 mod token_keys;
 mod vault;
+mod wall;
 mod ways_in;
