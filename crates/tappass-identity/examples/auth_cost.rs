@@ -12,7 +12,7 @@ use tappass_identity::{
     svid::{SpiffeId, TrustDomain},
 };
 use tappass_model::{AgentSettings, Clock, Ids, Role, SystemClock, SystemIds};
-use tappass_store::{Agent, AgentStatus, MemoryState, Store, StoreConfig};
+use tappass_store::{Agent, AgentStatus, Store, StoreConfig};
 use tappass_testkit::spire;
 
 /// Calls of one measurement.
@@ -55,9 +55,8 @@ async fn fill(dir: &Path) -> (Authenticator, Shown) {
     let store = Store::connect(&StoreConfig::Local { dir: dir.to_owned() }).await.expect("a store");
     let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
     let (secrets, _) = ServerSecrets::load_or_create(None, &|_| None).expect("secrets");
-    let shared = Arc::new(MemoryState::new(Arc::clone(&clock), Arc::clone(&ids)));
-    let accounts = Accounts::new(store.clone(), &secrets, shared, Arc::clone(&clock), Arc::clone(&ids))
-        .expect("accounts");
+    let accounts =
+        Accounts::new(store.clone(), &secrets, Arc::clone(&clock), Arc::clone(&ids)).expect("accounts");
     let person = accounts.sign_up("ann@corp.example", "correct horse battery", "Corp", None).await;
     let person = person.expect("an account");
 

@@ -3,9 +3,7 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use tappass_model::{Clock, Ids, Role};
-use tappass_store::{
-    Credentials, Org, Proof, SharedState, Store, StoreError, User, UserSession, users::email_key,
-};
+use tappass_store::{Credentials, Org, Proof, Store, StoreError, User, UserSession, users::email_key};
 use uuid::Uuid;
 
 use crate::{
@@ -121,7 +119,6 @@ pub struct SignedIn {
 pub struct Accounts {
     pub(crate) store: Store,
     pub(crate) passwords: Passwords,
-    pub(crate) shared: Arc<dyn SharedState>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     /// Of sessions and of links.
@@ -139,21 +136,19 @@ impl fmt::Debug for Accounts {
 }
 
 impl Accounts {
-    /// Over a store, with the server's secrets and the state that counts failed logins.
+    /// Over a store, with the server's secrets.
     ///
     /// # Errors
     /// [`SealError`] when the vault key is not taken.
     pub fn new(
         store: Store,
         secrets: &ServerSecrets,
-        shared: Arc<dyn SharedState>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> Result<Self, SealError> {
         Ok(Self {
             store,
             passwords: Passwords::default(),
-            shared,
             clock,
             ids,
             sessions: TokenHasher::new(&secrets.session_pepper()),
@@ -297,15 +292,19 @@ impl Accounts {
     }
 
     /// Runs a check that somebody might try again and again; what is wrong counts against all keys, before it is known,
-    /// so that many at once cannot outrun the count. A success clears the first key.
+    /// so that many at once cannot outrun the count, on whichever replicas. A success clears the first key.
     pub(crate) async fn counted<T>(
         &self,
         keys: &[String],
         check: impl Future<Output = Result<T, AccountError>>,
     ) -> Result<T, AccountError> {
+        let attempts = self.store.attempts();
         for key in keys.iter().rev() {
-            let allowed = self.shared.attempt(key, MAX_FAILURES, LOCK).await;
-            allowed.map_err(|retry_after| AccountError::Locked { retry_after })?;
+            let now = self.clock.now();
+            let locked = attempts.attempt(&self.hash_of(key), MAX_FAILURES, LOCK, now).await?;
+            if let Some(retry_after) = locked {
+                return Err(AccountError::Locked { retry_after });
+            }
         }
         let checked = check.await;
         if matches!(checked, Err(AccountError::Wrong | AccountError::WrongCode)) {
@@ -314,9 +313,9 @@ impl Accounts {
         // Neither a success nor a failure of ours counts.
         for (i, key) in keys.iter().enumerate() {
             if i == 0 && checked.is_ok() {
-                self.shared.clear(key).await;
+                attempts.clear(&self.hash_of(key)).await?;
             } else {
-                self.shared.forgive(key).await;
+                attempts.forgive(&self.hash_of(key)).await?;
             }
         }
         checked

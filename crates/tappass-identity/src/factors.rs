@@ -60,8 +60,7 @@ impl Accounts {
         self.counted(&[Self::account_key(&person.email)], async {
             let step = self.secret(person.user_id, &factor)?.step_of(&digits(code), self.clock.now());
             let step = step.ok_or(AccountError::WrongCode)?;
-            let codes: Vec<_> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
-            let hashes: Vec<_> = codes.iter().map(|code| self.code_hash(person.user_id, code)).collect();
+            let (codes, hashes) = self.new_codes(person.user_id);
             let (factors, now) = (self.store.second_factors(), self.clock.now());
             let done = factors.confirm(person.user_id, &factor.sealed, step, &hashes, now).await?;
             if done { Ok(codes) } else { Err(AccountError::NoFactor) }
@@ -82,15 +81,51 @@ impl Accounts {
         if self.store.second_factors().get(person.user_id).await?.is_none() {
             return Err(AccountError::NoFactor);
         }
+        self.show_either(person, password, code).await?;
+        self.store.second_factors().remove(person.user_id).await?;
+        Ok(())
+    }
+
+    /// Other recovery codes in the place of all there are, given once. Needs the password or a code.
+    ///
+    /// # Errors
+    /// [`AccountError::NoFactor`], [`AccountError::Wrong`], [`AccountError::WrongCode`], [`AccountError::Locked`].
+    pub async fn renew_codes(
+        &self,
+        person: &UserPrincipal,
+        password: Option<&str>,
+        code: Option<&str>,
+    ) -> Result<Vec<Zeroizing<String>>, AccountError> {
+        if self.second_factor(person.user_id).await?.is_none() {
+            return Err(AccountError::NoFactor);
+        }
+        self.show_either(person, password, code).await?;
+        let (codes, hashes) = self.new_codes(person.user_id);
+        let done = self.store.second_factors().renew_codes(person.user_id, &hashes).await?;
+        if done { Ok(codes) } else { Err(AccountError::NoFactor) }
+    }
+
+    /// New recovery codes, and how they are kept.
+    fn new_codes(&self, user_id: Uuid) -> (Vec<Zeroizing<String>>, Vec<String>) {
+        let codes: Vec<_> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
+        let hashes = codes.iter().map(|code| self.code_hash(user_id, code)).collect();
+        (codes, hashes)
+    }
+
+    /// Has a person show a code of their second factor, or their password. What is wrong counts.
+    async fn show_either(
+        &self,
+        person: &UserPrincipal,
+        password: Option<&str>,
+        code: Option<&str>,
+    ) -> Result<(), AccountError> {
         self.counted(&[Self::account_key(&person.email)], async {
             match code {
                 Some(code) => self.check_factor(person.user_id, Some(code)).await,
                 None => self.check_password(person, password.ok_or(AccountError::Wrong)?).await,
             }
         })
-        .await?;
-        self.store.second_factors().remove(person.user_id).await?;
-        Ok(())
+        .await
     }
 
     /// Whether a person has shown their second factor, if they have one: by the app's code or by a recovery code, each

@@ -113,17 +113,22 @@ impl Accounts {
         }
     }
 
-    /// Takes what may be used once: a state, a token. A second time it is refused, on each replica that shares state.
+    /// Takes what may be used once: a state, a token. A second time it is refused, on whichever replica.
     ///
     /// # Errors
     /// [`AccountError::Used`]
     pub async fn once(&self, what: &str) -> Result<(), AccountError> {
-        self.shared.attempt(&self.used_key(what), 1, REMEMBERED).await.map_err(|_| AccountError::Used)
+        let (attempts, now) = (self.store.attempts(), self.clock.now());
+        let first = attempts.first_use(&self.used_key(what), REMEMBERED, now).await?;
+        first.then_some(()).ok_or(AccountError::Used)
     }
 
     /// Takes [`Accounts::once`] back: nothing came of it.
-    pub async fn not_used(&self, what: &str) {
-        self.shared.forgive(&self.used_key(what)).await;
+    ///
+    /// # Errors
+    /// [`AccountError::Store`]
+    pub async fn not_used(&self, what: &str) -> Result<(), AccountError> {
+        Ok(self.store.attempts().clear(&self.used_key(what)).await?)
     }
 
     fn used_key(&self, what: &str) -> String {

@@ -214,7 +214,9 @@ impl Accounts {
     ) -> Result<Option<(User, PasswordReset, LinkToken)>, AccountError> {
         let found = self.store.users().credentials(email.trim()).await?;
         let Some(user) = found.filter(|c| c.password_hash.is_some()).map(|c| c.user) else { return Ok(None) };
-        if !self.shared.take(&format!("forgotten:{}", user.user_id), RESETS, RESET_LIFE).await.allowed {
+        let (attempts, what) = (self.store.attempts(), format!("forgotten:{}", user.user_id));
+        let now = self.clock.now();
+        if attempts.attempt(&self.hash_of(&what), RESETS, RESET_LIFE, now).await?.is_some() {
             return Ok(None);
         }
         let (reset, token) = self.link(user.user_id, None, false, true).await?;

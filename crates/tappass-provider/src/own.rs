@@ -90,9 +90,19 @@ impl Provider for Unusable {
     }
 
     async fn send(&self, _: ProviderCall) -> Result<ProviderReply, ProviderError> {
-        Err(ProviderError::NotConfigured(format!(
+        Err(self.told())
+    }
+
+    async fn models(&self) -> Result<Vec<String>, ProviderError> {
+        Err(self.told())
+    }
+}
+
+impl Unusable {
+    fn told(&self) -> ProviderError {
+        ProviderError::NotConfigured(format!(
             "the organisation's own key of {} cannot be used: {}",
             self.id, self.reason
-        )))
+        ))
     }
 }

@@ -251,7 +251,9 @@ impl Providers {
         self.eu_only && !matches!(self.region(id), Some(region::EU | region::LOCAL))
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<Arc<dyn Provider>> {
+    /// A provider by its id; `None` where it is not configured, or not called because data must stay in the EU.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<Arc<dyn Provider>> {
         if self.barred(id) {
             return None;
         }

@@ -217,7 +217,7 @@ impl App {
         let svids = Arc::new(svids(&config, clock.clone()).await?);
         let authenticator = Authenticator::new(store.clone(), &secrets, clock.clone(), ids.clone());
         let authenticator = Arc::new(authenticator.with_svids(svids.clone()));
-        let accounts = Accounts::new(store.clone(), &secrets, shared.clone(), clock.clone(), ids.clone())
+        let accounts = Accounts::new(store.clone(), &secrets, clock.clone(), ids.clone())
             .context("the vault key is not taken")?;
         let mailer = config.smtp.as_ref().map(|smtp| Mailer::new(smtp, &config.base_url())).transpose()?;
         let in_flight = Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS)));
@@ -326,6 +326,9 @@ impl App {
                 && let Err(error) = self.store.users().forget_sessions(self.clock.now()).await
             {
                 tracing::warn!(%error, "cannot forget expired sessions");
+            }
+            if let Err(error) = self.store.attempts().forget(self.clock.now()).await {
+                tracing::warn!(%error, "cannot forget attempts that are over");
             }
             if minutes % 60 == 1
                 && let Err(error) = self.store.debug_traces().forget(self.clock.now()).await

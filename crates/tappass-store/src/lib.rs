@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod approvals;
+pub mod attempts;
 pub mod audit;
 pub mod audit_lists;
 pub mod db;
@@ -36,6 +37,7 @@ pub mod vault;
 
 pub use agents::{Agent, AgentStatus, Agents};
 pub use approvals::{Approval, ApprovalFilter, ApprovalState, ApprovalSubject, Approvals, Asked, Ruling};
+pub use attempts::Attempts;
 pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
 pub use audit_lists::{RecentSession, SEARCHED};
 pub use db::{Db, Reach, StoreConfig, Tx};
@@ -179,6 +181,12 @@ impl Store {
     #[must_use]
     pub fn approvals(&self) -> Approvals<'_> {
         Approvals(&self.db)
+    }
+
+    /// What may be tried so often, or used once.
+    #[must_use]
+    pub fn attempts(&self) -> Attempts<'_> {
+        Attempts(&self.db)
     }
 
     /// MCP servers, and what is known of their tools.

@@ -31,9 +31,9 @@ macro_rules! migrations {
 }
 
 /// The schema of SQLite.
-pub const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001" "identity", 2 "0002" "audit", 3 "0003" "policies", 4 "0004" "debug_traces", 5 "0005" "settings", 6 "0006" "approvals", 7 "0007" "agent_sessions", 8 "0008" "mcp", 9 "0009" "people", 10 "0010" "token_keys", 11 "0011" "spiffe_ids", 12 "0012" "identities", 13 "0013" "vault", 14 "0014" "insight", 15 "0015" "kept_calls", 16 "0016" "audit_sessions", 18 "0018" "organisation_wall");
+pub const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001" "identity", 2 "0002" "audit", 3 "0003" "policies", 4 "0004" "debug_traces", 5 "0005" "settings", 6 "0006" "approvals", 7 "0007" "agent_sessions", 8 "0008" "mcp", 9 "0009" "people", 10 "0010" "token_keys", 11 "0011" "spiffe_ids", 12 "0012" "identities", 13 "0013" "vault", 14 "0014" "insight", 15 "0015" "kept_calls", 16 "0016" "audit_sessions", 18 "0018" "organisation_wall", 19 "0019" "attempts");
 /// The schema of PostgreSQL.
-pub const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001" "identity", 2 "0002" "audit", 3 "0003" "policies", 4 "0004" "debug_traces", 5 "0005" "settings", 6 "0006" "approvals", 7 "0007" "agent_sessions", 8 "0008" "mcp", 9 "0009" "people", 10 "0010" "token_keys", 11 "0011" "spiffe_ids", 12 "0012" "identities", 13 "0013" "vault", 14 "0014" "insight", 15 "0015" "kept_calls", 16 "0016" "audit_sessions", 18 "0018" "organisation_wall");
+pub const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001" "identity", 2 "0002" "audit", 3 "0003" "policies", 4 "0004" "debug_traces", 5 "0005" "settings", 6 "0006" "approvals", 7 "0007" "agent_sessions", 8 "0008" "mcp", 9 "0009" "people", 10 "0010" "token_keys", 11 "0011" "spiffe_ids", 12 "0012" "identities", 13 "0013" "vault", 14 "0014" "insight", 15 "0015" "kept_calls", 16 "0016" "audit_sessions", 18 "0018" "organisation_wall", 19 "0019" "attempts");
 
 /// The number of the advisory lock: "tappass" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(32758992187650931)";

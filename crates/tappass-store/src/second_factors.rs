@@ -5,7 +5,7 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    Db, Reach, StoreError,
+    Db, Reach, StoreError, Tx,
     row::Columns as _,
     users::{changed, touched},
 };
@@ -83,10 +83,23 @@ impl SecondFactors<'_> {
         if tx.execute(update).await? == 0 {
             return Ok(false);
         }
-        for code in codes {
-            let insert = query("INSERT INTO recovery_codes (user_id, code_hash) VALUES ($1, $2)");
-            tx.execute(insert.bind(user_id.to_string()).bind(code.clone())).await?;
+        insert_codes(&mut tx, user_id, codes).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Puts other recovery codes in the place of all there are; `false` when there is no confirmed factor.
+    pub async fn renew_codes(&self, user_id: Uuid, codes: &[String]) -> Result<bool, StoreError> {
+        let mut tx = self.0.write(Reach::All).await?;
+        // Takes the factor's row, so that of two at once one's codes stay, whole.
+        let lock = query(
+            "UPDATE second_factors SET last_step = last_step WHERE user_id = $1 AND confirmed_at IS NOT NULL",
+        );
+        if tx.execute(lock.bind(user_id.to_string())).await? == 0 {
+            return Ok(false);
         }
+        tx.execute(query("DELETE FROM recovery_codes WHERE user_id = $1").bind(user_id.to_string())).await?;
+        insert_codes(&mut tx, user_id, codes).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -112,4 +125,12 @@ impl SecondFactors<'_> {
         let delete = query("DELETE FROM second_factors WHERE user_id = $1").bind(user_id.to_string());
         Ok(touched(self.0, Reach::All, delete).await? > 0)
     }
+}
+
+async fn insert_codes(tx: &mut Tx, user_id: Uuid, hashes: &[String]) -> Result<(), StoreError> {
+    for hash in hashes {
+        let insert = query("INSERT INTO recovery_codes (user_id, code_hash) VALUES ($1, $2)");
+        tx.execute(insert.bind(user_id.to_string()).bind(hash.clone())).await?;
+    }
+    Ok(())
 }

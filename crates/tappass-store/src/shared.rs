@@ -1,4 +1,4 @@
-//! State that replicas share: rate limits, turns of sessions, failed logins. One process keeps it in memory.
+//! State that replicas will share: rate limits, turns of sessions, budgets. One process keeps it in memory.
 //!
 //! Nothing here fails: an implementation that loses its server falls back to its own memory and says so itself.
 
@@ -81,25 +81,11 @@ pub trait SharedState: fmt::Debug + Send + Sync + 'static {
     /// Ends a session: for `life` from now it takes no more calls.
     async fn end_session(&self, scope: &str, named: &str, life: Duration);
 
-    /// Counts an attempt that may fail, before it is made, so that many at once cannot outrun the count.
-    /// With `limit` attempts counted none is allowed until `lock` after the last: gives how long.
-    async fn attempt(&self, key: &str, limit: u32, lock: Duration) -> Result<(), Duration>;
-
-    /// Takes one counted attempt back: it succeeded.
-    async fn forgive(&self, key: &str);
-
-    /// Forgets all counted attempts.
-    async fn clear(&self, key: &str);
-
     /// What is remembered under a key; empty when there is nothing.
     async fn recall(&self, key: &str) -> Arc<Memory>;
 
     /// Adds to what is remembered under a key, for `life` from now.
     async fn remember(&self, key: &str, changes: &[Change], life: Duration);
-
-    /// Uses a key up for `life` from now. False where it has been used, or where nobody could tell later that it has been:
-    /// then nothing is used up, and it counts as used.
-    async fn first_use(&self, key: &str, life: Duration) -> bool;
 
     /// Sets all amounts aside at once, or none: many calls together never pass a limit. An account whose limit is
     /// reached takes nothing more, not even nothing.
@@ -119,10 +105,8 @@ pub struct MemoryState {
     limits: Bounded<i128>,
     /// Each with when its last call came.
     sessions: Bounded<(SessionTurn, Timestamp)>,
-    attempts: Bounded<u32>,
     memories: Bounded<Arc<Memory>>,
     accounts: Bounded<u64>,
-    used: Bounded<()>,
 }
 
 impl fmt::Debug for MemoryState {
@@ -146,10 +130,8 @@ impl MemoryState {
             ids,
             limits: Bounded::new(keys),
             sessions: Bounded::new(keys),
-            attempts: Bounded::new(keys),
             memories: Bounded::new(keys),
             accounts: Bounded::new(keys),
-            used: Bounded::new(keys),
         }
     }
 
@@ -158,10 +140,8 @@ impl MemoryState {
     pub fn keys(&self) -> usize {
         self.limits.map.lock().len()
             + self.sessions.map.lock().len()
-            + self.attempts.map.lock().len()
             + self.memories.map.lock().len()
             + self.accounts.map.lock().len()
-            + self.used.map.lock().len()
     }
 }
 
@@ -228,26 +208,6 @@ impl SharedState for MemoryState {
         });
     }
 
-    async fn attempt(&self, key: &str, limit: u32, lock: Duration) -> Result<(), Duration> {
-        let now = self.clock.now();
-        self.attempts.with_until(key, now, |slot| match slot {
-            Some((&count, until)) if count >= limit => {
-                (Err(duration(until.as_nanosecond() - now.as_nanosecond())), Some((count, until)))
-            }
-            had => (Ok(()), Some((had.map_or(0, |(c, _)| *c) + 1, later(now, lock)))),
-        })
-    }
-
-    async fn forgive(&self, key: &str) {
-        self.attempts.with_until(key, self.clock.now(), |slot| {
-            ((), slot.filter(|(count, _)| **count > 1).map(|(count, until)| (count - 1, until)))
-        });
-    }
-
-    async fn clear(&self, key: &str) {
-        self.attempts.with_until(key, self.clock.now(), |_| ((), None));
-    }
-
     async fn recall(&self, key: &str) -> Arc<Memory> {
         self.memories.with_until(key, self.clock.now(), |slot| {
             let memory = slot.map(|(memory, until)| (Arc::clone(memory), until));
@@ -264,23 +224,6 @@ impl SharedState for MemoryState {
             }
             ((), Some((Arc::new(memory), life)))
         });
-    }
-
-    async fn first_use(&self, key: &str, life: Duration) -> bool {
-        let now = self.clock.now();
-        let mut map = self.used.map.lock();
-        if map.get(key).is_some_and(|(_, until)| *until > now) {
-            return false;
-        }
-        // Nothing that could come again is forgotten to make room.
-        if map.len() >= self.used.capacity {
-            map.retain(|_, (_, until)| *until > now);
-        }
-        let fits = map.len() < self.used.capacity;
-        if fits {
-            map.insert(key.to_owned(), ((), later(now, life)));
-        }
-        fits
     }
 
     async fn reserve(&self, holds: &[Hold]) -> Result<(), Short> {

@@ -30,6 +30,8 @@ pub enum SecondFactor {
     Status(Format),
     /// Set one up: prints the app's secret, asks for its first code, prints the recovery codes; each once
     Enrol,
+    /// Get new recovery codes; those before work no more
+    RecoveryCodes,
     /// Remove it
     Disable,
 }
@@ -46,6 +48,12 @@ impl Account {
             }
             Self::SecondFactor(SecondFactor::Status(format)) => status(client, format, out).await?,
             Self::SecondFactor(SecondFactor::Enrol) => enrol(client, out).await?,
+            Self::SecondFactor(SecondFactor::RecoveryCodes) => {
+                let body = json!({"password": prompt::secret("Password", false)?});
+                let done = client.post(&["auth", "second-factor", "recovery-codes"], &body).await?;
+                out.note("each of these signs in once in place of a code, keep them safe; those before work no more:");
+                print_codes(&done, out)?;
+            }
             Self::SecondFactor(SecondFactor::Disable) => {
                 let body = json!({"password": prompt::secret("Password", false)?});
                 client.post(&["auth", "second-factor", "disable"], &body).await?;
@@ -75,6 +83,10 @@ async fn enrol(client: &Client, out: &mut Out) -> anyhow::Result<()> {
     let code = prompt::secret("The code that it shows", false)?;
     let done = client.post(&["auth", "second-factor", "confirm"], &json!({"code": code})).await?;
     out.note("the second factor is set up; each of these signs in once in place of a code, keep them safe:");
+    print_codes(&done, out)
+}
+
+fn print_codes(done: &Value, out: &mut Out) -> anyhow::Result<()> {
     for code in done.get("recovery_codes").and_then(Value::as_array).into_iter().flatten() {
         out.line(&safe::text(code.as_str().unwrap_or_default()))?;
     }

@@ -26,6 +26,14 @@ pub enum Credentials {
         #[arg(long, value_name = "REFERENCE")]
         from: Option<String>,
     },
+    /// Ask the provider for its models with the key: whether it is taken
+    Test {
+        /// The provider
+        name: String,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
     /// Remove a credential
     Remove {
         /// Its name
@@ -75,6 +83,20 @@ impl Credentials {
                 let body = json!({"value": value});
                 let set = client.call(Method::PUT, &["credentials", &name], &[], Some(&body)).await?;
                 out.note(&format!("{} is set ({})", safe::text(&name), safe::text(&cell(&set, "hint"))));
+            }
+            Self::Test { name, format } => {
+                let tried = client.post(&["credentials", &name, "test"], &json!({})).await?;
+                if format.json {
+                    out.json(&tried)?;
+                } else {
+                    let [state, detail] = ["state", "detail"].map(|field| safe::text(&cell(&tried, field)));
+                    out.note(&format!("{}: {state}, {detail}", safe::text(&name)));
+                }
+                return Ok(match tried["state"].as_str() {
+                    Some("ok") => Exit::Done,
+                    Some("unreachable") => Exit::Unreachable,
+                    _ => Exit::Failed,
+                });
             }
             Self::Remove { name, yes } => {
                 let shown = safe::text(&name);

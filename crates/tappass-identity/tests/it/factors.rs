@@ -70,6 +70,61 @@ async fn of_two_who_use_one_code_at_once_one_gets_in() {
 }
 
 #[tokio::test]
+async fn recovery_codes_are_renewed_and_those_before_end() {
+    let world = World::new().await;
+    let (person, secret, old) = enrolled(&world).await;
+    let renew = async |password, code| world.accounts.renew_codes(&person, password, code).await;
+    assert!(matches!(renew(Some("wrong password"), None).await, Err(AccountError::Wrong)));
+    assert!(matches!(renew(None, None).await, Err(AccountError::Wrong)));
+    assert!(matches!(renew(None, Some("000000")).await, Err(AccountError::WrongCode)));
+    log_in(&world, Some(&old[0]), 1).await.expect("nothing has changed");
+    let new = renew(Some(PASSWORD), None).await.expect("renewed");
+    assert_eq!(new.len(), 10);
+    assert!(matches!(log_in(&world, Some(&old[1]), 1).await, Err(AccountError::WrongCode)), "of before");
+    log_in(&world, Some(&new[0]), 1).await.expect("a new one");
+    world.clock.advance(Duration::from_secs(60));
+    let now = code(&secret, world.clock.now());
+    renew(None, Some(&now)).await.expect("by the app's code");
+    assert!(matches!(log_in(&world, Some(&new[1]), 1).await, Err(AccountError::WrongCode)), "of before");
+    let left = world.accounts.second_factor(person.user_id).await.expect("an answer").expect("it");
+    assert_eq!(left.codes_left, 10);
+    world.accounts.disable_factor(&person, Some(PASSWORD), None).await.expect("removed");
+    assert!(matches!(renew(Some(PASSWORD), None).await, Err(AccountError::NoFactor)));
+}
+
+#[tokio::test]
+async fn replicas_count_failures_together() {
+    let world = World::new().await;
+    world.sign_up(ANN).await;
+    let other = world.other_accounts();
+    for try_ in 0..5 {
+        let accounts = if try_ % 2 == 0 { &world.accounts } else { &other };
+        let wrong = accounts.log_in(ANN, "wrong password", None, ip(1)).await;
+        assert!(matches!(wrong, Err(AccountError::Wrong)), "{wrong:?}");
+    }
+    for accounts in [&world.accounts, &other] {
+        let locked = accounts.log_in(ANN, PASSWORD, None, ip(2)).await;
+        assert!(
+            matches!(locked, Err(AccountError::Locked { .. })),
+            "the account, from elsewhere: {locked:?}"
+        );
+        let locked = accounts.log_in("somebody@else.example", PASSWORD, None, ip(1)).await;
+        assert!(matches!(locked, Err(AccountError::Locked { .. })), "the address: {locked:?}");
+    }
+    world.clock.advance(Duration::from_secs(15 * 60));
+    other.log_in(ANN, PASSWORD, None, ip(1)).await.expect("the lock is over");
+    // What may be used once is used once, wherever.
+    world.accounts.once("a state").await.expect("first");
+    assert!(matches!(other.once("a state").await, Err(AccountError::Used)));
+    // Nothing of it is readable in the database.
+    let mut tx = world.store.db().read(Reach::All).await.expect("a transaction");
+    let kept =
+        sqlx::query("SELECT COUNT(*) AS n FROM attempts WHERE what LIKE '%ours%' OR what LIKE '%192.0.2%'");
+    let row = tx.fetch_optional(kept).await.expect("an answer").expect("a row");
+    assert_eq!(tappass_store::row::Columns::int(&row, "n").expect("a number"), 0);
+}
+
+#[tokio::test]
 async fn a_recovery_code_works_once() {
     let world = World::new().await;
     let (person, _, codes) = enrolled(&world).await;

@@ -84,7 +84,7 @@ async fn what_may_be_used_once_is_used_once() {
     let world = World::new().await;
     assert!(world.accounts.once("state").await.is_ok());
     assert!(matches!(world.accounts.once("state").await, Err(AccountError::Used)));
-    world.accounts.not_used("state").await;
+    world.accounts.not_used("state").await.expect("done");
     assert!(world.accounts.once("state").await.is_ok());
     assert!(world.accounts.once("another").await.is_ok());
 }

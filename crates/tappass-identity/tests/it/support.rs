@@ -6,7 +6,7 @@ use tappass_identity::{
     Accounts, ApiKey, Authenticator, Inviter, KeyTerms, ServerSecrets, SignedIn, UserPrincipal,
 };
 use tappass_model::{AgentSettings, Clock, Ids, Role, SystemIds};
-use tappass_store::{Agent, AgentKey, AgentStatus, MemoryState, Org, Store, StoreConfig};
+use tappass_store::{Agent, AgentKey, AgentStatus, Org, Store, StoreConfig};
 use tappass_testkit::ManualClock;
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -30,11 +30,16 @@ impl World {
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let ids: Arc<dyn Ids> = Arc::new(SystemIds);
         let (secrets, _) = ServerSecrets::load_or_create(None, &|_| None).expect("secrets");
-        let shared = Arc::new(MemoryState::new(Arc::clone(&time), Arc::clone(&ids)));
-        let accounts = Accounts::new(store.clone(), &secrets, shared, Arc::clone(&time), Arc::clone(&ids))
-            .expect("accounts");
+        let accounts =
+            Accounts::new(store.clone(), &secrets, Arc::clone(&time), Arc::clone(&ids)).expect("accounts");
         let auth = Authenticator::new(store.clone(), &secrets, time, ids);
         Self { store, clock, secrets, accounts, auth }
+    }
+
+    /// The accounts of another replica over the same database and secrets.
+    pub fn other_accounts(&self) -> Accounts {
+        let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
+        Accounts::new(self.store.clone(), &self.secrets, time, Arc::new(SystemIds)).expect("accounts")
     }
 
     /// Another replica over the same database and secrets.

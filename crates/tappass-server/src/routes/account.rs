@@ -1,6 +1,6 @@
 //! What belongs to a person's own account: password, second factor, sessions, personal tokens.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use axum::{
     Json,
@@ -72,10 +72,16 @@ pub struct Confirmed {
     recovery_codes: Vec<String>,
 }
 
-/// `POST /auth/second-factor/disable`: one of the two.
+impl Confirmed {
+    fn of(codes: &[impl Deref<Target = String>]) -> Self {
+        Self { recovery_codes: codes.iter().map(|code| code.to_string()).collect() }
+    }
+}
+
+/// `POST /auth/second-factor/disable`, `POST /auth/second-factor/recovery-codes`: one of the two.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Disable {
+pub struct ShownAgain {
     password: Option<String>,
     /// The app's, or a recovery code.
     code: Option<String>,
@@ -225,14 +231,27 @@ pub async fn confirm(
     let codes = app.noting_failure(&person, codes).await?;
     let details = json!({"second_factor": "enabled"});
     app.changed_for_person(person.user_id, &person.email, EventType::ConfigChanged, details).await?;
-    Ok(Json(Confirmed { recovery_codes: codes.iter().map(|code| code.to_string()).collect() }))
+    Ok(Json(Confirmed::of(&codes)))
+}
+
+/// `POST /auth/second-factor/recovery-codes`
+pub async fn renew_codes(
+    State(app): State<App>,
+    Own(person): Own,
+    body::Json(given): body::Json<ShownAgain>,
+) -> Result<Json<Confirmed>, ApiError> {
+    let codes = app.accounts.renew_codes(&person, given.password.as_deref(), given.code.as_deref()).await;
+    let codes = app.noting_failure(&person, codes).await?;
+    let details = json!({"second_factor": "recovery codes renewed"});
+    app.changed_for_person(person.user_id, &person.email, EventType::ConfigChanged, details).await?;
+    Ok(Json(Confirmed::of(&codes)))
 }
 
 /// `POST /auth/second-factor/disable`
 pub async fn disable(
     State(app): State<App>,
     Own(person): Own,
-    body::Json(given): body::Json<Disable>,
+    body::Json(given): body::Json<ShownAgain>,
 ) -> Result<StatusCode, ApiError> {
     let done = app.accounts.disable_factor(&person, given.password.as_deref(), given.code.as_deref()).await;
     app.noting_failure(&person, done).await?;

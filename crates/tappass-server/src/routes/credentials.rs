@@ -1,5 +1,7 @@
 //! The vault over HTTP: credentials go in and never come out.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -11,7 +13,7 @@ use serde_json::json;
 use tappass_audit::EventType;
 use tappass_identity::vault::{VaultError, credential_place};
 use tappass_model::{Role, clock::rfc3339};
-use tappass_provider::own;
+use tappass_provider::{ProviderError, own};
 use tappass_store::Credential;
 
 use crate::{
@@ -49,6 +51,29 @@ pub struct CredentialView {
     hint: String,
     created_at: String,
     updated_at: String,
+}
+
+/// What a provider said of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Trial {
+    /// It listed its models.
+    Ok,
+    /// It does not take the key.
+    Refused,
+    /// It could not be asked, or did not answer in time.
+    Unreachable,
+    /// It said something else, or lists no models: the key may be good or not.
+    Unclear,
+}
+
+/// `POST /credentials/{provider}/test`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Tried {
+    provider: String,
+    state: Trial,
+    /// In a sentence, without the provider's own words, which may repeat the key.
+    detail: String,
 }
 
 /// `POST /admin/vault/rotate`
@@ -109,6 +134,44 @@ pub async fn set(
     let details = json!({"credential": set.name, "kind": set.kind, "hint": set.hint, "set": true});
     app.changed(Change::new(EventType::ConfigChanged, &scope).details(details)).await?;
     Ok(Json(set.into()))
+}
+
+/// `POST /credentials/{provider}/test`: has the provider list its models with the organisation's key, where calls go too.
+pub async fn test(
+    State(app): State<App>,
+    scope: Scope,
+    Path(name): Path<String>,
+) -> Result<Json<Tried>, ApiError> {
+    let all = app.store.vault().credentials(scope.org_id).await?;
+    all.iter().find(|c| c.name == name).ok_or_else(ApiError::not_found)?;
+    let providers = app.own_providers.of(scope.org_id).await?;
+    let (state, detail) = match own::takes_key(&name).map(|id| providers.get(id)) {
+        None => (Trial::Unclear, "it is no provider's: nobody can be asked".to_owned()),
+        Some(None) => (Trial::Unclear, "it is not called: its region is not allowed".to_owned()),
+        Some(Some(asked)) => match tokio::time::timeout(TRIAL, asked.models()).await {
+            Err(_) => (Trial::Unreachable, format!("no answer within {} s", TRIAL.as_secs())),
+            Ok(said) => judge(said),
+        },
+    };
+    Ok(Json(Tried { provider: name, state, detail }))
+}
+
+/// How long a provider may take to list its models.
+const TRIAL: Duration = Duration::from_secs(15);
+
+fn judge(said: Result<Vec<String>, ProviderError>) -> (Trial, String) {
+    match said {
+        Ok(models) if models.is_empty() => (Trial::Unclear, "it lists no models".to_owned()),
+        Ok(models) => (Trial::Ok, format!("it lists {} models", models.len())),
+        Err(error) => {
+            let state = match error {
+                ProviderError::Upstream { status: 401 | 403, .. } => Trial::Refused,
+                ProviderError::Unreachable { .. } | ProviderError::TimedOut { .. } => Trial::Unreachable,
+                _ => Trial::Unclear,
+            };
+            (state, error.for_the_record())
+        }
+    }
 }
 
 /// `DELETE /credentials/{provider}`

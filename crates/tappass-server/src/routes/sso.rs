@@ -247,7 +247,7 @@ pub async fn token(provider: Provider, app: App, request: Request) -> Result<Res
         Ok(done) => done,
         Err(error) => {
             // It opened nothing: the client may try again, with `org_name` for instance.
-            app.accounts.not_used(&given.id_token).await;
+            app.accounts.not_used(&given.id_token).await?;
             return Err(error);
         }
     };

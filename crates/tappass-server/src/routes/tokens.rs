@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tappass_audit::{Event, EventType};
 use tappass_identity::capability::{Claims, LEEWAY, Narrowing, Refusal, TokenKeyError, Use, arguments_hash};
 use tappass_model::{AgentCaller, Classification};
+use tappass_store::StoreError;
 
 use crate::{body, call::capability::Capability, caller::Agent, error::ApiError, state::App};
 
@@ -141,7 +142,7 @@ pub async fn verify(
     let read = read(&app, &caller, &asked.token).await?;
     let checked = read.and_then(|claims| claims.covers(&used).map(|()| claims));
     let checked = match checked {
-        Ok(claims) if asked.consume => use_up(&app, claims).await,
+        Ok(claims) if asked.consume => use_up(&app, claims).await?,
         other => other,
     };
     Ok(Json(match checked {
@@ -161,12 +162,13 @@ pub async fn verify(
     }))
 }
 
-async fn use_up(app: &App, claims: Claims) -> Result<Claims, Refusal> {
+async fn use_up(app: &App, claims: Claims) -> Result<Result<Claims, Refusal>, StoreError> {
     let left = claims.exp.saturating_sub(app.clock.now().as_second()).saturating_add(2 * LEEWAY);
     // What it was made of may live longer, and is used up with it.
     let life = Duration::from_secs(u64::try_from(left).unwrap_or(0)).max(Duration::from_secs(LONGEST));
-    let first = app.shared.first_use(&format!("capability:{}:{}", claims.org_id, claims.once), life).await;
-    if first { Ok(claims) } else { Err(Refusal::AlreadyUsed) }
+    let what = format!("capability:{}:{}", claims.org_id, claims.once);
+    let first = app.store.attempts().first_use(&what, life, app.clock.now()).await?;
+    Ok(if first { Ok(claims) } else { Err(Refusal::AlreadyUsed) })
 }
 
 /// The longest that anything of the same origin lives, in seconds.

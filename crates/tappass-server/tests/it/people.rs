@@ -181,6 +181,11 @@ async fn the_second_factor_is_asked_for_and_required() {
     for token in [&bob, &script] {
         assert_eq!(get(&gateway, token, "/agents").await.status, 200);
     }
+    let renew = "/auth/second-factor/recovery-codes";
+    let renewed = post(&gateway, &ann, renew, json!({"code": codes[1]})).await;
+    let new = renewed.json()["recovery_codes"].as_array().map(|codes| text(&codes[0])).expect("new ones");
+    assert_eq!(login(Some(&codes[2])).await.status, 401, "one of before");
+    assert_eq!(login(Some(&new)).await.status, 200);
     let off =
         post(&gateway, &bob, "/auth/second-factor/disable", json!({"password": "wrong password"})).await;
     assert_eq!((off.status.as_u16(), &off.json()["code"]), (403, &json!("wrong_password")));
@@ -191,12 +196,13 @@ async fn the_second_factor_is_asked_for_and_required() {
     for wanted in [
         json!({"second_factor": "enabled"}),
         json!({"second_factor": "disabled"}),
+        json!({"second_factor": "recovery codes renewed"}),
         json!({"organisation": "changed", "changes": changes}),
     ] {
         assert!(events.contains(&wanted), "{wanted} is not in {events:?}");
     }
     let failed = get(&gateway, &ann, "/audit?event_type=signin_failed").await.json();
-    assert_eq!(failed["items"].as_array().map(Vec::len), Some(3), "two codes and a password: {failed}");
+    assert_eq!(failed["items"].as_array().map(Vec::len), Some(4), "three codes and a password: {failed}");
 }
 
 #[tokio::test]

@@ -62,7 +62,9 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
         "/auth/password/reset" => json!({"token": things.reset_token, "new_password": PASSWORD}),
         "/auth/password/forgotten" => json!({"email": email}),
         "/auth/second-factor" if route.method == Method::GET => Value::Null,
-        "/auth/second-factor" | "/auth/second-factor/disable" => json!({"password": PASSWORD}),
+        "/auth/second-factor" | "/auth/second-factor/disable" | "/auth/second-factor/recovery-codes" => {
+            json!({"password": PASSWORD})
+        }
         "/auth/second-factor/confirm" => json!({"code": "000000"}),
         "/auth/tokens" if route.method == Method::POST => json!({"name": "walked"}),
         "/auth/orgs" if route.method == Method::POST => json!({"name": "walked"}),
@@ -139,12 +141,19 @@ pub fn needs_issuer(route: &Route) -> bool {
 async fn prepared(world: &World, route: &Route, email: &str, session: &str) -> Option<Value> {
     let app = world.gateway.app();
     match route.path {
-        "/auth/second-factor/confirm" | "/auth/second-factor/disable" => {
+        "/auth/second-factor/confirm"
+        | "/auth/second-factor/disable"
+        | "/auth/second-factor/recovery-codes" => {
             let begun = json!({"password": PASSWORD});
             let begun = ask(&world.gateway, session, Method::POST, "/auth/second-factor", begun).await.json();
             let secret = begun["secret"].as_str().expect("a secret");
             let code = tappass_testkit::authenticator::code(secret, app.clock.now());
-            route.path.ends_with("confirm").then(|| json!({"code": code}))
+            let code = json!({"code": code});
+            if route.path.ends_with("codes") {
+                let confirm = "/auth/second-factor/confirm";
+                ask(&world.gateway, session, Method::POST, confirm, code.clone()).await;
+            }
+            route.path.ends_with("confirm").then_some(code)
         }
         "/auth/invitations/join" => {
             let by = Inviter { name: "a test", user_id: None, role: Role::PlatformAdmin };

@@ -3,6 +3,7 @@
 
 mod agents;
 mod approvals;
+mod attempts;
 mod connect;
 mod debug;
 mod identities;

@@ -36,18 +36,6 @@ async fn a_limit_gives_a_burst_then_an_even_pace() {
     assert!(!state.take("none", 0, MINUTE).await.allowed);
 }
 
-#[tokio::test]
-async fn what_is_used_up_stays_so_for_its_time_also_when_there_is_no_room() {
-    let (clock, state) = state(2);
-    assert!(state.first_use("a", MINUTE).await);
-    assert!(!state.first_use("a", MINUTE).await, "once");
-    assert!(state.first_use("b", MINUTE).await);
-    assert!(!state.first_use("c", MINUTE).await, "nothing is forgotten to make room");
-    assert!(!state.first_use("a", MINUTE).await);
-    clock.advance(MINUTE);
-    assert!(state.first_use("c", MINUTE).await && state.first_use("a", MINUTE).await);
-}
-
 proptest! {
     /// From any start, a window holds at most its burst and what refills while it lasts.
     #[test]
@@ -122,39 +110,17 @@ async fn an_ended_session_takes_no_calls_until_it_is_forgotten() {
 }
 
 #[tokio::test]
-async fn attempts_lock_and_unlock() {
-    let (clock, state) = state(100);
-    let lock = 15 * MINUTE;
-    for _ in 0..5 {
-        state.attempt("k", 5, lock).await.expect("allowed");
-    }
-    clock.advance(5 * MINUTE);
-    assert_eq!(state.attempt("k", 5, lock).await, Err(10 * MINUTE));
-    clock.advance(10 * MINUTE);
-    state.attempt("k", 5, lock).await.expect("the lock has ended and the count with it");
-    for _ in 0..4 {
-        state.attempt("k", 5, lock).await.expect("allowed");
-    }
-    state.forgive("k").await;
-    state.attempt("k", 5, lock).await.expect("one was taken back");
-    assert!(state.attempt("k", 5, lock).await.is_err());
-    state.clear("k").await;
-    state.attempt("k", 5, lock).await.expect("all are forgotten");
-}
-
-#[tokio::test]
 async fn memory_is_bounded_and_what_lasts_longest_stays() {
     let (clock, state) = state(100);
-    for _ in 0..5 {
-        state.attempt("victim", 5, 15 * MINUTE).await.expect("allowed");
-    }
+    let used = hold("budget", 100, 100);
+    assert_eq!(state.reserve(&[Hold { life: 15 * MINUTE, ..used.clone() }]).await, Ok(()));
     for i in 0..10_000 {
-        let _ = state.attempt(&format!("flood-{i}"), 5, MINUTE).await;
+        let _ = state.reserve(&[hold(&format!("flood-{i}"), 1, 5)]).await;
     }
-    assert!(state.attempt("victim", 5, 15 * MINUTE).await.is_err(), "a flood does not unlock");
+    assert!(state.reserve(&[hold("budget", 1, 100)]).await.is_err(), "a flood frees nothing");
     assert!(state.keys() <= 100);
     clock.advance(16 * MINUTE);
-    state.attempt("new", 5, MINUTE).await.expect("allowed");
+    assert_eq!(state.reserve(&[used]).await, Ok(()));
 }
 
 fn hold(key: &str, amount: u64, limit: u64) -> Hold {

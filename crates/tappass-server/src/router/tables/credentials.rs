@@ -30,6 +30,14 @@ pub fn routes() -> Vec<Route> {
         .takes::<credentials::NewCredential>()
         .gives::<credentials::CredentialView>(ok),
         Route::new(
+            Method::POST,
+            "/credentials/{provider}/test",
+            ORG_ADMIN,
+            credentials::test,
+            "Has the provider list its models with the organisation's key",
+        )
+        .gives::<credentials::Tried>(ok),
+        Route::new(
             Method::DELETE,
             "/credentials/{provider}",
             ORG_ADMIN,

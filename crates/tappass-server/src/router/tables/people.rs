@@ -72,8 +72,17 @@ fn own() -> Vec<Route> {
             account::disable,
             "Removes it, with the password or a code",
         )
-        .takes::<account::Disable>()
+        .takes::<account::ShownAgain>()
         .gives_nothing(none),
+        Route::new(
+            Method::POST,
+            "/auth/second-factor/recovery-codes",
+            own,
+            account::renew_codes,
+            "Gives other recovery codes, once; those before end. With the password or a code",
+        )
+        .takes::<account::ShownAgain>()
+        .gives::<account::Confirmed>(ok),
         Route::new(
             Method::GET,
             "/auth/sessions",

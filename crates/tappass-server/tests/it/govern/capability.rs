@@ -9,8 +9,8 @@ use tappass_identity::{
     capability::{Claims, PUBLISHED_AFTER, TYP},
     jws::{PublicKey, SigningKey, verified},
 };
-use tappass_server::Setup;
-use tappass_testkit::{ManualClock, Reply};
+use tappass_server::{App, Config, Gateway, Setup, Storage};
+use tappass_testkit::{ManualClock, Reply, TempPostgres};
 
 use crate::{
     client::{ADMIN_KEY, Answer, ask, config, request, send, setup},
@@ -244,6 +244,30 @@ async fn a_mandate_is_for_one_call_once_and_each_wrong_use_has_its_reason() {
     let inexact = json!({"type": "TOOL_CALL", "payload": {"tool": "pay", "args": {"amount": 9_007_199_254_740_993_i64}}});
     let inexact = ask(&s.gateway, &s.key, Method::POST, "/v1/govern", inexact).await.json();
     assert!(inexact["mandate"].is_null(), "{inexact:#}");
+}
+
+#[tokio::test]
+async fn what_is_used_on_one_replica_is_used_on_the_other() {
+    let server = TempPostgres::start().await.expect("PostgreSQL");
+    let database_url = Some(server.database().await.expect("a database"));
+    let postgres = Config { storage: Storage::Postgres, database_url, ..config() };
+    let s = Scripted::of(setup(postgres.clone()), &[]).await;
+    let other = Gateway::new(Box::pin(App::open(setup(postgres))).await.expect("opens").0);
+    scope(&s, json!({"tools": ["pay"], "max_level": "TOP_SECRET"})).await;
+    let args = json!({"amount": 5});
+    for first_here in [true, false] {
+        let given = mandate(&s, args.clone()).await;
+        let body = json!({"token": token(&given), "tool": "pay", "arguments": args});
+        let there =
+            async || ask(&other, &s.key, Method::POST, "/v1/tokens/verify", body.clone()).await.json();
+        let (first, second) = if first_here {
+            (verify(&s, body.clone()).await, there().await)
+        } else {
+            (there().await, verify(&s, body.clone()).await)
+        };
+        assert_eq!(first["valid"], true, "{first}");
+        assert_eq!(second["reason"], "already_used", "{second}");
+    }
 }
 
 #[tokio::test]

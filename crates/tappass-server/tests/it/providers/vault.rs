@@ -252,3 +252,37 @@ async fn keys_rotate_while_calls_run_and_none_fails() {
     let server = app.store.mcp_servers().get(org, "crm").await.expect("an answer").expect("it");
     assert!(server.credential.is_some_and(|sealed| sealed.starts_with("v11.")));
 }
+
+#[tokio::test]
+async fn a_key_is_tried_at_its_provider_and_nowhere_else() {
+    let two = Two::new().await;
+    let test = async |token: &str, name: &str| {
+        let uri = format!("/credentials/{name}/test?org_id={}", two.ours.id);
+        ask(&two.gateway, token, Method::POST, &uri, Value::Null).await
+    };
+    let admin = two.ours.admin.clone();
+    assert_eq!(test(&admin, "openai").await.status, 404, "there is none yet");
+    assert_eq!(two.set(&admin, "openai", OWN).await.status, 200);
+    assert_eq!(two.set(&admin, "notes", "something-else").await.status, 200);
+    assert_eq!(test(&admin, "notes").await.json()["state"], "unclear", "nobody can be asked about it");
+
+    let models = json!({"object": "list", "data": [{"id": "gpt-x", "object": "model"}]});
+    let refusal = format!("Incorrect API key provided: {OWN}");
+    for (reply, state, detail) in [
+        (Reply::answer(models), "ok", "it lists 1 models"),
+        (Reply::status(401, &refusal), "refused", "openai answered 401"),
+        (Reply::status(404, &refusal), "unclear", "openai answered 404"),
+    ] {
+        two.openai.always(reply);
+        let answer = test(&admin, "openai").await;
+        assert_eq!(answer.json(), json!({"provider": "openai", "state": state, "detail": detail}));
+        assert!(!answer.text.contains(OWN), "{answer:?}");
+        let asked = two.openai.last_request().expect("a request");
+        assert_eq!((asked.path.as_str(), two.key().as_str()), ("/v1/models", OWN));
+    }
+    assert_eq!(two.anthropic.requests().len(), 0);
+    let Two { gateway, openai, .. } = two;
+    drop(openai);
+    let answer = ask(&gateway, &admin, Method::POST, "/credentials/openai/test", Value::Null).await.json();
+    assert_eq!(answer["state"], "unreachable", "{answer}");
+}
