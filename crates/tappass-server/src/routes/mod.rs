@@ -8,6 +8,7 @@ pub mod approvals;
 pub mod audit;
 pub mod audit_csv;
 pub mod auth;
+pub mod client_events;
 pub mod credentials;
 pub mod debug;
 pub mod docs;

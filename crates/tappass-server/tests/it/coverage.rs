@@ -218,6 +218,12 @@ const WITHOUT: &[(&str, &str)] = &[
     ("/tools/execute", "it runs a tool as `/mcp/{server}` does"),
     ("/tokens/attenuate", "it narrows a token and says nothing to a model"),
     ("/tokens/verify", "it judges a token and says nothing to a model"),
+    (
+        "/events",
+        "it tells that something happened; what it says of it is recorded as a hash and goes nowhere",
+    ),
+    ("/audit", "the same as `/events`"),
+    ("/audit/batch", "several of `/events`"),
     ("/sessions", "it names a session and says nothing to a model"),
     ("/sessions/{session}", "it ends a session or names it"),
     ("/me/approvals/{approval}/cancel", "it takes a question back"),

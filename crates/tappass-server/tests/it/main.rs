@@ -7,6 +7,7 @@ mod around;
 mod browser;
 mod calls;
 mod client;
+mod client_events;
 mod coverage;
 mod coverage_routes;
 mod debug;

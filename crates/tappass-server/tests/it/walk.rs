@@ -119,6 +119,9 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
         "/govern/execution" => json!({"tool": "search", "result": "sunny"}),
         "/hooks" => json!({"hook_event_name": "UserPromptSubmit", "prompt": "Hello"}),
         "/hooks/batch" => json!([{"hook_event_name": "Stop"}]),
+        "/events" => json!({"event_type": "walked"}),
+        "/audit" if route.method == Method::POST => json!({"event_type": "walked"}),
+        "/audit/batch" => json!([{"event_type": "walked"}]),
         _ => {
             assert!(
                 route.body.is_none(),

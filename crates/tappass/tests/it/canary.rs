@@ -264,6 +264,11 @@ async fn hooks(gateway: &Gateway, canaries: &mut Canaries, key: &str) {
     }
     let batch = gateway.request(Method::POST, "/hooks/batch").bearer_auth(key).json(&events);
     assert_eq!(canaries.send(batch).await, 200);
+    let told = json!({"event_type": "task_started", "details": {plant("key of an event"): plant("details of an event")}});
+    for (path, body) in [("/v1/events", told.clone()), ("/v1/audit/batch", json!([told]))] {
+        let request = gateway.request(Method::POST, path).bearer_auth(key).json(&body);
+        assert_eq!(canaries.send(request).await, 202);
+    }
 }
 
 fn asked_items(text: &str) -> Value {

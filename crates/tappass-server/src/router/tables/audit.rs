@@ -4,14 +4,30 @@ use http::{Method, StatusCode};
 
 use crate::{
     params::Listed,
-    router::table::{AUDITOR, ORG_ADMIN, Route},
-    routes::{audit, debug, explain, follow},
+    router::table::{AUDITOR, Auth, ORG_ADMIN, Route},
+    routes::{audit, client_events, debug, explain, follow},
 };
 
 /// Its lines.
 pub fn routes() -> Vec<Route> {
     let ok = StatusCode::OK;
+    let told = |path, summary| {
+        Route::new(Method::POST, path, Auth::Agent, client_events::one, summary)
+            .takes::<client_events::ClientEvent>()
+            .gives::<client_events::Accepted>(StatusCode::ACCEPTED)
+    };
     vec![
+        told("/events", "Something that happened at an agent, for the log; under one id it is recorded once"),
+        told("/audit", "The same as /events"),
+        Route::new(
+            Method::POST,
+            "/audit/batch",
+            Auth::Agent,
+            client_events::batch,
+            "At most 100 of them: all, or none where one of them cannot be",
+        )
+        .takes::<Vec<client_events::ClientEvent>>()
+        .gives::<client_events::Accepted>(StatusCode::ACCEPTED),
         Route::new(Method::GET, "/audit", AUDITOR, audit::list, "Events, the newest first")
             .asks::<audit::AuditQuery>()
             .gives::<Listed<serde_json::Value>>(ok),
