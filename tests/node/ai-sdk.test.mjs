@@ -1,4 +1,4 @@
-// The Vercel AI SDK as it is, in both dialects, pointed at a real gateway by base URL and key alone.
+// The Vercel AI SDK as it is, in all three dialects, pointed at a real gateway by base URL and key alone.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -8,7 +8,7 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { APICallError, Output, RetryError, generateText, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 
-import { PIXEL, SECRET, begun, chunk, completion, message, start } from "./gateway.mjs";
+import { PIXEL, SECRET, begun, chunk, completion, message, responding, response, start } from "./gateway.mjs";
 
 // It warns of models whose names it does not know.
 globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -23,6 +23,13 @@ const KINDS = {
     model: (apiKey, name) => createOpenAI({ baseURL: `${gateway.url}/v1`, apiKey }).chat(name),
     answer: completion,
     begun: (text) => [chunk(text)],
+  },
+  // What `createOpenAI(…)(name)` gives.
+  responses: {
+    name: "gpt-4o",
+    model: (apiKey, name) => createOpenAI({ baseURL: `${gateway.url}/v1`, apiKey })(name),
+    answer: response,
+    begun: responding,
   },
   anthropic: {
     name: "claude-x",
@@ -68,7 +75,7 @@ for (const [kind, { name, model, answer, begun }] of Object.entries(KINDS)) {
 
     test("structured output", async () => {
       // To Anthropic the SDK offers a tool for it; the built-in model calls tools when told to.
-      const prompt = kind === "openai" ? "a claim" : 'call json {"number": 7, "reasons": ["rain"]}';
+      const prompt = kind === "anthropic" ? 'call json {"number": 7, "reasons": ["rain"]}' : "a claim";
       const { output } = await generateText({ model: await of(), prompt, output: Output.object({ schema: Claim }) });
       assert.ok(Claim.parse(output));
     });

@@ -132,6 +132,28 @@ export function chunk(content) {
   return { id: "c1", object: "chat.completion.chunk", created: 1, model: "m", choices };
 }
 
+/** A response, as OpenAI answers it. */
+export function response(...texts) {
+  const content = texts.map((text) => ({ type: "output_text", text, annotations: [] }));
+  const output = texts.length ? [{ type: "message", id: "o1", role: "assistant", status: "completed", content }] : [];
+  const usage = { input_tokens: 1, output_tokens: 1, total_tokens: 2 };
+  const status = texts.length ? "completed" : "in_progress";
+  return { id: "r1", object: "response", created_at: 1, model: "m", status, output, usage };
+}
+
+/** How a streamed one begins. */
+export function responding(text) {
+  const item = { type: "message", id: "o1", role: "assistant", status: "in_progress", content: [] };
+  const part = { type: "output_text", text: "", annotations: [] };
+  const place = { item_id: "o1", output_index: 0, content_index: 0 };
+  return [
+    { type: "response.created", response: response() },
+    { type: "response.output_item.added", output_index: 0, item },
+    { type: "response.content_part.added", ...place, part },
+    { type: "response.output_text.delta", ...place, delta: text },
+  ].map((event, sequence_number) => ({ ...event, sequence_number }));
+}
+
 /** A message, as Anthropic answers it. */
 export function message(...texts) {
   const content = texts.map((text) => ({ type: "text", text }));

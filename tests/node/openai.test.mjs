@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import OpenAI from "openai";
-import { zodResponseFormat } from "openai/helpers/zod";
+import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
-import { PIXEL, SECRET, chunk, completion, start } from "./gateway.mjs";
+import { PIXEL, SECRET, chunk, completion, responding, response, start } from "./gateway.mjs";
 
 let gateway;
 before(async () => (gateway = await start()));
@@ -72,6 +72,46 @@ test("an image reaches the provider as it was sent", async () => {
   const answer = await (await client()).chat.completions.create(asked);
   assert.equal(answer.choices[0].message.content, "a pixel");
   assert.deepEqual(gateway.provider.requests[0].body.messages, asked.messages);
+});
+
+test("responses: chat, stream, tools there and back, structured output", async () => {
+  const openai = await client();
+  const whole = await openai.responses.create({ model: "builtin", input: "say: hello" });
+  assert.equal(whole.output_text, "hello");
+  const stream = openai.responses.stream({ model: "builtin", input: "say: one two three" });
+  assert.equal((await stream.finalResponse()).output_text, "one two three");
+  const functions = [{ type: "function", name: "weather", description: "The weather", parameters, strict: false }];
+  const input = user('call weather {"place": "Ghent"}');
+  const called = await openai.responses.create({ model: "builtin", input, tools: functions });
+  const [call] = called.output.filter((item) => item.type === "function_call");
+  assert.deepEqual([call.name, JSON.parse(call.arguments)], ["weather", { place: "Ghent" }]);
+  const result = { type: "function_call_output", call_id: call.call_id, output: "rain" };
+  const told = await openai.responses.create({ model: "builtin", input: [...input, call, result], tools: functions });
+  assert.match(told.output_text, /rain/);
+  const Claim = z.object({ number: z.number(), reasons: z.array(z.string()) });
+  const text = { format: zodTextFormat(Claim, "claim") };
+  const parsed = await openai.responses.parse({ model: "builtin", input: "a claim", text });
+  assert.ok(Claim.parse(parsed.output_parsed));
+});
+
+test("responses: an image reaches the provider, a block does not, leaving cancels", async () => {
+  gateway.provider.will({ body: response("a pixel") });
+  const image = { type: "input_image", image_url: `data:image/gif;base64,${PIXEL}`, detail: "low" };
+  const input = user([{ type: "input_text", text: "What is this?" }, image]);
+  const openai = await client();
+  assert.equal((await openai.responses.create({ model: "gpt-4o", input })).output_text, "a pixel");
+  assert.deepEqual(gateway.provider.requests[0].body.input, input);
+  gateway.provider.will({ body: response("no") });
+  const enforced = await client("enforce", { maxRetries: 5 });
+  const refused = enforced.responses.create({ model: "gpt-4o", input: `keep ${SECRET}` });
+  await assert.rejects(refused, (error) => error instanceof OpenAI.PermissionDeniedError);
+  assert.equal(gateway.provider.requests.length, 0);
+  gateway.provider.will({ events: responding("one two "), stall: true });
+  const left = gateway.provider.left();
+  for await (const event of await openai.responses.create({ model: "gpt-4o", input: "x", stream: true })) {
+    if (event.type === "response.output_text.delta") break;
+  }
+  await left;
 });
 
 test("embeddings", async () => {
