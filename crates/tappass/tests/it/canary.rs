@@ -258,13 +258,13 @@ async fn hooks(gateway: &Gateway, canaries: &mut Canaries, key: &str) {
         event("PostToolUse", json!({"tool_response": secret})),
         event("Stop", json!({"last_assistant_message": plant("last message of a hook")})),
     ];
+    let told = json!({"event_type": "task_started", "details": {plant("key of an event"): plant("details of an event")}});
     for event in &events {
         let request = gateway.request(Method::POST, "/hooks").bearer_auth(key).json(event);
         assert_eq!(canaries.send(request).await, 200);
     }
     let batch = gateway.request(Method::POST, "/hooks/batch").bearer_auth(key).json(&events);
     assert_eq!(canaries.send(batch).await, 200);
-    let told = json!({"event_type": "task_started", "details": {plant("key of an event"): plant("details of an event")}});
     for (path, body) in [("/v1/events", told.clone()), ("/v1/audit/batch", json!([told]))] {
         let request = gateway.request(Method::POST, path).bearer_auth(key).json(&body);
         assert_eq!(canaries.send(request).await, 202);
