@@ -7,7 +7,7 @@ use tappass_model::AgentSettings;
 use uuid::Uuid;
 
 use crate::{
-    Db, Page, PageRequest, Reach, StoreError,
+    Db, Page, PageRequest, Reach, StoreError, Tx,
     row::{Columns as _, to_json, to_word},
     users::changed,
 };
@@ -72,30 +72,26 @@ impl Agents<'_> {
     /// `false` when there is no such organisation.
     pub async fn create(&self, agent: &Agent) -> Result<bool, StoreError> {
         let mut tx = self.0.write(agent.org_id).await?;
-        let insert = query(
-            "INSERT INTO agents (agent_uuid, org_id, agent_id, name, description, framework, owner_email, \
-             status, settings, version, created_at, updated_at, spiffe_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(agent.agent_uuid.to_string())
-        .bind(agent.org_id.to_string())
-        .bind(agent.agent_id.clone())
-        .bind(agent.name.clone())
-        .bind(agent.description.clone())
-        .bind(agent.framework.clone())
-        .bind(agent.owner_email.clone())
-        .bind(to_word("status", &agent.status)?)
-        .bind(to_json("settings", &agent.settings)?)
-        .bind(agent.version)
-        .bind(agent.created_at.as_microsecond())
-        .bind(agent.updated_at.as_microsecond())
-        .bind(agent.spiffe_id.clone());
-        match tx.execute(insert).await {
-            Err(e) if e.is_missing_parent() => return Ok(false),
-            other => other.map_err(|e| e.conflict(|| format!("an agent `{}`", agent.agent_id)))?,
-        };
+        let made = insert(&mut tx, agent).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(made)
+    }
+
+    /// The same unless there are `most` agents in all organisations already: then it gives how many, and adds none. Of
+    /// many at once as many are added as there is room for.
+    pub async fn create_within(&self, agent: &Agent, most: u64) -> Result<Result<bool, u64>, StoreError> {
+        let mut tx = self.0.write(Reach::All).await?;
+        if self.0.is_postgres() {
+            // SQLite has one writer; here those who count must wait for each other.
+            tx.batch("SELECT pg_advisory_xact_lock(32758992187650932)").await?;
+        }
+        let there = count(&mut tx).await?;
+        if there >= most {
+            return Ok(Err(there));
+        }
+        let made = insert(&mut tx, agent).await?;
+        tx.commit().await?;
+        Ok(Ok(made))
     }
 
     /// One by its identity.
@@ -143,9 +139,9 @@ impl Agents<'_> {
     /// How many there are in all organisations.
     pub async fn count(&self) -> Result<u64, StoreError> {
         let mut tx = self.0.read(Reach::All).await?;
-        let row = tx.fetch_optional(query("SELECT count(*) AS n FROM agents")).await?;
+        let there = count(&mut tx).await?;
         tx.commit().await?;
-        Ok(row.map(|r| r.int("n")).transpose()?.unwrap_or(0).unsigned_abs())
+        Ok(there)
     }
 
     /// Writes an agent that was read before and changed: everything but its identity, `agent_id` and birth.
@@ -229,4 +225,35 @@ pub(crate) fn agent_of(row: &AnyRow) -> Result<Agent, StoreError> {
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
     })
+}
+
+/// `false` when there is no such organisation.
+async fn insert(tx: &mut Tx, agent: &Agent) -> Result<bool, StoreError> {
+    let insert = query(
+        "INSERT INTO agents (agent_uuid, org_id, agent_id, name, description, framework, owner_email, \
+         status, settings, version, created_at, updated_at, spiffe_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(agent.agent_uuid.to_string())
+    .bind(agent.org_id.to_string())
+    .bind(agent.agent_id.clone())
+    .bind(agent.name.clone())
+    .bind(agent.description.clone())
+    .bind(agent.framework.clone())
+    .bind(agent.owner_email.clone())
+    .bind(to_word("status", &agent.status)?)
+    .bind(to_json("settings", &agent.settings)?)
+    .bind(agent.version)
+    .bind(agent.created_at.as_microsecond())
+    .bind(agent.updated_at.as_microsecond())
+    .bind(agent.spiffe_id.clone());
+    match tx.execute(insert).await {
+        Err(e) if e.is_missing_parent() => Ok(false),
+        other => other.map(|_| true).map_err(|e| e.conflict(|| format!("an agent `{}`", agent.agent_id))),
+    }
+}
+
+async fn count(tx: &mut Tx) -> Result<u64, StoreError> {
+    let row = tx.fetch_optional(query("SELECT count(*) AS n FROM agents")).await?;
+    Ok(row.map(|r| r.int("n")).transpose()?.unwrap_or(0).unsigned_abs())
 }

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::{any::AnyRow, query};
+use sqlx::{AssertSqlSafe, any::AnyRow, query};
 use tappass_model::Role;
 use uuid::Uuid;
 
 use crate::{
-    Page, PageRequest, Reach, StoreError, Users,
+    Db, Page, PageRequest, Reach, StoreError, Users,
     row::{Columns as _, to_word},
-    users::{changed, touched},
+    users::touched,
 };
 
 /// What a session stands on.
@@ -160,15 +160,7 @@ impl Users<'_> {
         session_id: Uuid,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let update = query(
-            "UPDATE user_sessions SET revoked_at = $4 \
-             WHERE org_id = $1 AND user_id = $2 AND session_id = $3 AND revoked_at IS NULL",
-        )
-        .bind(org_id.to_string())
-        .bind(user_id.to_string())
-        .bind(session_id.to_string())
-        .bind(now.as_microsecond());
-        changed(self.0, org_id, update).await
+        Ok(end(self.0, user_id, Some(org_id), Some(session_id), now).await? > 0)
     }
 
     /// Ends a session of a person's own, wherever it acts; `false` when there is none that lasts.
@@ -178,14 +170,7 @@ impl Users<'_> {
         session_id: Uuid,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let update = query(
-            "UPDATE user_sessions SET revoked_at = $3 \
-             WHERE user_id = $1 AND session_id = $2 AND revoked_at IS NULL",
-        )
-        .bind(user_id.to_string())
-        .bind(session_id.to_string())
-        .bind(now.as_microsecond());
-        changed(self.0, Reach::All, update).await
+        Ok(end(self.0, user_id, None, Some(session_id), now).await? > 0)
     }
 
     /// Ends all sessions of a member in an organisation; how many.
@@ -195,14 +180,7 @@ impl Users<'_> {
         user_id: Uuid,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let update = query(
-            "UPDATE user_sessions SET revoked_at = $3 \
-             WHERE org_id = $1 AND user_id = $2 AND revoked_at IS NULL",
-        )
-        .bind(org_id.to_string())
-        .bind(user_id.to_string())
-        .bind(now.as_microsecond());
-        touched(self.0, org_id, update).await
+        end(self.0, user_id, Some(org_id), None, now).await
     }
 
     /// Forgets the sessions that expired before this time; how many.
@@ -210,6 +188,26 @@ impl Users<'_> {
         let delete = query("DELETE FROM user_sessions WHERE expires_at < $1").bind(before.as_microsecond());
         touched(self.0, Reach::All, delete).await
     }
+}
+
+/// Ends what lasts of a person's sessions: in one organisation or in all, one of them or every one. How many.
+async fn end(
+    db: &Db,
+    user_id: Uuid,
+    org_id: Option<Uuid>,
+    session_id: Option<Uuid>,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let mut sql =
+        "UPDATE user_sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL".to_owned();
+    let named = [("org_id", org_id), ("session_id", session_id)];
+    let named: Vec<_> = named.into_iter().filter_map(|(column, id)| Some((column, id?))).collect();
+    for (number, (column, _)) in (3..).zip(&named) {
+        sql.push_str(&format!(" AND {column} = ${number}"));
+    }
+    let update = query(AssertSqlSafe(sql)).bind(user_id.to_string()).bind(now.as_microsecond());
+    let update = named.into_iter().fold(update, |update, (_, id)| update.bind(id.to_string()));
+    db.execute(org_id.map_or(Reach::All, Reach::Org), update).await
 }
 
 fn session_of(row: &AnyRow) -> Result<UserSession, StoreError> {

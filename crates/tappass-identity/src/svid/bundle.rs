@@ -1,4 +1,4 @@
-//! Trust bundles in files: the JWT authorities of a trust domain, in the SPIFFE bundle format.
+//! Trust bundles in files: the authorities of a trust domain, for tokens and for certificates, in the SPIFFE bundle format.
 //!
 //! The format is a JWK set whose keys say what they are for (SPIFFE Trust Domain and Bundle, §4). SPIRE writes it with
 //! `spire-server bundle show -format spiffe`. A file is read again when it changes, so that keys can be rotated.
@@ -10,7 +10,9 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::RwLock;
+use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use serde_json::Value;
 use spiffe::{JwtBundle, TrustDomain, bundle::jwt::JwtAuthority};
@@ -20,10 +22,19 @@ use super::{SvidConfig, SvidError};
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
+/// What vouches for the SVIDs of a trust domain.
+#[derive(Debug, PartialEq)]
+pub struct Bundle {
+    /// For tokens.
+    pub jwt: Arc<JwtBundle>,
+    /// For certificates.
+    pub x509: Vec<CertificateDer<'static>>,
+}
+
 /// Bundles as the files said them last.
 pub struct Bundles {
     /// By trust domain.
-    pub of: BTreeMap<TrustDomain, Arc<JwtBundle>>,
+    pub of: BTreeMap<TrustDomain, Arc<Bundle>>,
     /// Counts the changes.
     pub revision: u64,
 }
@@ -66,7 +77,7 @@ impl Files {
     }
 }
 
-fn read_all(paths: &[(TrustDomain, PathBuf)]) -> Result<BTreeMap<TrustDomain, Arc<JwtBundle>>, SvidError> {
+fn read_all(paths: &[(TrustDomain, PathBuf)]) -> Result<BTreeMap<TrustDomain, Arc<Bundle>>, SvidError> {
     let read = |(domain, path): &(TrustDomain, PathBuf)| {
         let bundle = read(domain, path).map_err(|reason| SvidError::Bundle { path: path.clone(), reason })?;
         Ok((domain.clone(), Arc::new(bundle)))
@@ -74,7 +85,7 @@ fn read_all(paths: &[(TrustDomain, PathBuf)]) -> Result<BTreeMap<TrustDomain, Ar
     paths.iter().map(read).collect()
 }
 
-fn read(domain: &TrustDomain, path: &Path) -> Result<JwtBundle, String> {
+fn read(domain: &TrustDomain, path: &Path) -> Result<Bundle, String> {
     let size = fs::metadata(path).map_err(|e| e.to_string())?.len();
     if size > MAX_FILE {
         return Err(format!("{size} bytes are too many, at most {MAX_FILE} are read"));
@@ -82,7 +93,7 @@ fn read(domain: &TrustDomain, path: &Path) -> Result<JwtBundle, String> {
     parse(domain, &fs::read(path).map_err(|e| e.to_string())?)
 }
 
-fn parse(domain: &TrustDomain, text: &[u8]) -> Result<JwtBundle, String> {
+fn parse(domain: &TrustDomain, text: &[u8]) -> Result<Bundle, String> {
     #[derive(Deserialize)]
     struct JwkSet {
         keys: Vec<Value>,
@@ -94,30 +105,44 @@ fn parse(domain: &TrustDomain, text: &[u8]) -> Result<JwtBundle, String> {
         let authority = JwtAuthority::from_jwk_json(key.to_string().as_bytes());
         bundle.add_jwt_authority(authority.map_err(|e| format!("a key for JWT-SVIDs: {e}"))?);
     }
-    if bundle.jwt_authorities().next().is_none() {
-        return Err("no key in it has \"use\": \"jwt-svid\"".to_owned());
+    let x509 = set.keys.iter().filter(|key| key["use"] == "x509-svid").map(authority);
+    let x509 = x509.collect::<Result<Vec<_>, _>>()?;
+    if x509.is_empty() && bundle.jwt_authorities().next().is_none() {
+        return Err("no key in it has \"use\": \"jwt-svid\" or \"x509-svid\"".to_owned());
     }
-    Ok(bundle)
+    Ok(Bundle { jwt: Arc::new(bundle), x509 })
+}
+
+/// The certificate of an authority: the one in its `x5c` (SPIFFE Trust Domain and Bundle, §4.2.2).
+fn authority(key: &Value) -> Result<CertificateDer<'static>, String> {
+    let wrong = |why: &str| format!("a key for X.509-SVIDs: {why}");
+    let text = match key["x5c"].as_array().map(Vec::as_slice) {
+        Some([Value::String(text)]) => text,
+        _ => return Err(wrong("its `x5c` is not one certificate")),
+    };
+    let der = CertificateDer::from(STANDARD.decode(text).map_err(|e| wrong(&e.to_string()))?);
+    rustls::RootCertStore::empty().add(der.clone()).map_err(|e| wrong(&e.to_string()))?;
+    Ok(der)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bundle(text: &str) -> Result<JwtBundle, String> {
+    fn bundle(text: &str) -> Result<Bundle, String> {
         parse(&TrustDomain::new("corp.example").expect("valid"), text.as_bytes())
     }
 
     #[test]
-    fn only_keys_for_jwt_svids_count() {
+    fn only_keys_for_svids_count() {
         let good = bundle(
             r#"{"spiffe_sequence": 1, "spiffe_refresh_hint": 300, "keys": [
-                {"use": "x509-svid", "kty": "RSA", "x5c": ["AA"]},
+                {"use": "wit-svid", "kty": "RSA"},
                 {"use": "jwt-svid", "kid": "one", "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}"#,
         );
         let good = good.expect("valid");
-        assert!(good.find_jwt_authority("one").is_some());
-        assert_eq!(good.jwt_authorities().count(), 1);
+        assert!(good.jwt.find_jwt_authority("one").is_some());
+        assert_eq!((good.jwt.jwt_authorities().count(), good.x509.len()), (1, 0));
     }
 
     #[test]
@@ -139,7 +164,7 @@ mod tests {
         assert!(matches!(Files::open(&config), Err(SvidError::Bundle { .. })));
         write("one");
         let files = Files::open(&config).expect("read");
-        let has = |kid: &str| files.now().of[&domain].find_jwt_authority(kid).is_some();
+        let has = |kid: &str| files.now().of[&domain].jwt.find_jwt_authority(kid).is_some();
         files.read_again().expect("read");
         assert!(has("one") && files.now().revision == 0, "nothing has changed");
         write("two");
@@ -157,6 +182,8 @@ mod tests {
             (r#"{"keys": []}"#, "no key"),
             (r#"{"keys": [{"use": "sig", "kid": "one", "kty": "EC"}]}"#, "no key"),
             (r#"{"keys": [{"use": "jwt-svid", "kty": "EC"}]}"#, "key ID"),
+            (r#"{"keys": [{"use": "x509-svid", "kty": "EC"}]}"#, "`x5c`"),
+            (r#"{"keys": [{"use": "x509-svid", "kty": "EC", "x5c": ["AA=="]}]}"#, "X.509-SVIDs"),
         ] {
             let error = bundle(text).expect_err(text);
             assert!(error.contains(says), "{text}: {error}");

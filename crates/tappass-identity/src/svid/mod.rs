@@ -5,6 +5,7 @@
 //! file. Which agent an id stands for is the authenticator's to say.
 
 mod bundle;
+mod own;
 mod source;
 mod status;
 
@@ -21,6 +22,8 @@ use uuid::Uuid;
 
 use crate::tokens::{self, TokenHasher};
 use bundle::Files;
+pub use own::CertificateFiles;
+use own::Own;
 use source::Sources;
 pub use status::{SpireState, Trouble};
 
@@ -38,8 +41,10 @@ pub struct SvidConfig {
     pub trust_domain: Option<TrustDomain>,
     /// What a JWT-SVID must be for; one of them is enough.
     pub audience: Vec<String>,
-    /// Our trust domain's bundle for JWT-SVIDs, where no Workload API gives it.
+    /// Our trust domain's bundle, where no Workload API gives it.
     pub bundle_file: Option<PathBuf>,
+    /// Our own certificate, where no Workload API gives it.
+    pub certificate: Option<CertificateFiles>,
     /// Other trust domains whose SVIDs are accepted.
     pub foreign: Vec<ForeignDomain>,
 }
@@ -51,7 +56,7 @@ pub struct ForeignDomain {
     pub trust_domain: TrustDomain,
     /// The organisations whose agents may come from there.
     pub organisations: Vec<Uuid>,
-    /// Its bundle for JWT-SVIDs, where no Workload API gives it.
+    /// Its bundle, where no Workload API gives it.
     pub bundle_file: Option<PathBuf>,
 }
 
@@ -65,6 +70,14 @@ pub enum SvidError {
     Endpoint {
         /// As it was given.
         address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Our certificate's file, or its key's.
+    #[error("our certificate, {path}: {reason}")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
         /// What is wrong.
         reason: String,
     },
@@ -109,6 +122,8 @@ pub struct Svids {
     hasher: TokenHasher,
     files: Files,
     sources: RwLock<Option<Sources>>,
+    /// mTLS by files.
+    own: RwLock<Option<Own>>,
     /// Why the Workload API's answer is of no use, where it is not the API that fails.
     refused: RwLock<Option<String>>,
     /// Tokens that were verified, by their hash.
@@ -140,6 +155,7 @@ impl Svids {
                 .map_err(|e| SvidError::Endpoint { address: address.clone(), reason: e.to_string() })?;
         }
         let files = Files::open(&config)?;
+        let own = config.certificate.as_ref().map(|paths| Own::read(paths, &files.now().of)).transpose()?;
         // Hashes are compared within this process only.
         let mut salt = [0; 32];
         tokens::fill(&mut salt);
@@ -147,6 +163,7 @@ impl Svids {
             hasher: TokenHasher::new(&salt),
             files,
             sources: RwLock::new(None),
+            own: RwLock::new(own),
             refused: RwLock::new(None),
             verified: Cache::builder().max_capacity(CACHE_TOKENS).build(),
             config,
@@ -178,10 +195,21 @@ impl Svids {
     }
 
     /// How connections on the mTLS port are secured: our SVID of the moment, clients' SVIDs verified by the bundles of
-    /// the moment. `None` until the Workload API has given us an SVID.
+    /// the moment; those of files where there is no Workload API, or before it has given us an SVID. `None` without any.
     #[must_use]
     pub fn tls(&self) -> Option<Arc<TlsConfig>> {
-        self.sources.read().as_ref().map(|s| Arc::clone(&s.tls))
+        let given = self.sources.read().as_ref().map(|s| Arc::clone(&s.tls));
+        given.or_else(|| self.own.read().as_ref().map(|own| Arc::clone(&own.tls)))
+    }
+
+    /// Reads the files again; what cannot be read leaves all as it was. Blocks: not for the runtime's threads.
+    fn read_again(&self) -> Result<(), SvidError> {
+        self.files.read_again()?;
+        if let Some(paths) = &self.config.certificate {
+            let own = Own::read(paths, &self.files.now().of)?;
+            *self.own.write() = Some(own);
+        }
+        Ok(())
     }
 
     /// The id in a JWT-SVID, if the token is one, is for us, holds now, and was signed by a trust domain that we
@@ -243,6 +271,6 @@ impl BundleSource for View<'_> {
             return Ok(None);
         }
         let of_socket = self.jwt.as_ref().and_then(|state| state.bundle_set().ok()?.get(of));
-        Ok(of_socket.or_else(|| self.files.of.get(of).cloned()))
+        Ok(of_socket.or_else(|| self.files.of.get(of).map(|bundle| Arc::clone(&bundle.jwt))))
     }
 }

@@ -98,8 +98,8 @@ impl Svids {
         loop {
             tokio::time::sleep(FILES_EVERY).await;
             let svids = Arc::clone(self);
-            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || svids.files.read_again()).await {
-                tracing::warn!(%error, "keeping the trust bundle as it was");
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || svids.read_again()).await {
+                tracing::warn!(%error, "keeping certificate and trust bundles as they were");
             }
         }
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use spiffe::{WorkloadApiClient, WorkloadApiError, transport::Endpoint};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Svids, not_after};
+use super::{PeerSvid, Svids, not_after};
 
 /// How long the Workload API may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -78,9 +78,13 @@ impl Svids {
         };
         let accepts =
             self.trust_domain().into_iter().chain(self.config.foreign.iter().map(|f| f.trust_domain.clone()));
+        // What the Workload API gives goes first.
+        let leaf = svid.as_ref().map(|svid| svid.leaf().as_bytes().to_vec());
+        let leaf = leaf.or_else(|| self.own.read().as_ref().map(|own| own.leaf.to_vec()));
+        let ours = leaf.as_deref().and_then(PeerSvid::of);
         Some(SpireState {
-            expires_at: svid.as_ref().and_then(|svid| not_after(svid.leaf().as_bytes())),
-            id: svid.map(|svid| svid.spiffe_id().to_string()),
+            expires_at: leaf.as_deref().and_then(not_after),
+            id: ours.map(|svid| svid.spiffe_id.to_string()),
             accepts: accepts.map(|domain| domain.to_string()).collect(),
             trouble,
         })

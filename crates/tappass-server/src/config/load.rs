@@ -60,7 +60,7 @@ pub enum ConfigError {
 }
 
 /// The environment variables of the server's configuration, the field each sets, and how its text is read.
-const ENVIRONMENT: [(&str, &str, Kind); 25] = [
+const ENVIRONMENT: [(&str, &str, Kind); 29] = [
     ("TAPPASS_HOST", "host", Kind::Text),
     ("TAPPASS_PORT", "port", Kind::Number),
     ("TAPPASS_DATA_DIR", "data_dir", Kind::Text),
@@ -74,6 +74,10 @@ const ENVIRONMENT: [(&str, &str, Kind); 25] = [
     ("TAPPASS_CORS_ORIGINS", "cors_origins", Kind::List),
     ("SPIFFE_ENDPOINT_SOCKET", "spiffe.endpoint_socket", Kind::Text),
     ("TAPPASS_MTLS_PORT", "spiffe.mtls_port", Kind::Number),
+    ("TAPPASS_MTLS_CERT_FILE", "spiffe.certificate_file", Kind::Text),
+    ("TAPPASS_MTLS_KEY_FILE", "spiffe.key_file", Kind::Text),
+    ("TAPPASS_MTLS_BUNDLE_FILE", "spiffe.bundle_file", Kind::Text),
+    ("TAPPASS_TRUST_DOMAIN", "spiffe.trust_domain", Kind::Text),
     ("GOOGLE_CLIENT_ID", "sso.google.client_id", Kind::Text),
     ("GOOGLE_CLIENT_SECRET", "sso.google.client_secret", Kind::Text),
     ("TAPPASS_GOOGLE_DOMAINS", "sso.google.domains", Kind::List),

@@ -19,8 +19,12 @@ pub struct Spiffe {
     pub audience: Vec<String>,
     /// The port on which agents show an X.509-SVID; none unless said otherwise, 0 lets the system choose.
     pub mtls_port: Option<u16>,
-    /// Our trust domain's bundle in the SPIFFE format, for JWT-SVIDs where there is no Workload API.
+    /// Our trust domain's bundle in the SPIFFE format, where there is no Workload API.
     pub bundle_file: Option<PathBuf>,
+    /// Our own certificate for the mTLS port, with its chain (PEM), where there is no Workload API.
+    pub certificate_file: Option<PathBuf>,
+    /// Its key (PEM).
+    pub key_file: Option<PathBuf>,
     /// Other trust domains whose SVIDs are accepted.
     pub federation: Vec<Federated>,
 }
@@ -33,7 +37,7 @@ pub struct Federated {
     pub trust_domain: String,
     /// The ids of the organisations whose agents may come from there.
     pub organisations: Vec<Uuid>,
-    /// Its bundle in the SPIFFE format, for JWT-SVIDs where the Workload API does not give it.
+    /// Its bundle in the SPIFFE format, where the Workload API does not give it.
     pub bundle_file: Option<PathBuf>,
 }
 
@@ -77,6 +81,11 @@ impl Spiffe {
             trust_domain: own,
             audience,
             bundle_file: self.bundle_file.clone(),
+            certificate: self
+                .certificate_file
+                .clone()
+                .zip(self.key_file.clone())
+                .map(|(certificate, key)| svid::CertificateFiles { certificate, key }),
             foreign,
         })
     }
@@ -86,8 +95,17 @@ impl Spiffe {
     /// # Errors
     /// The first such field and a sentence.
     pub fn validate(&self) -> Result<(), Wrong> {
-        if self.mtls_port.is_some() && self.endpoint_socket.is_none() {
-            let why = "our own certificate comes from the Workload API: set SPIFFE_ENDPOINT_SOCKET too";
+        if self.certificate_file.is_some() != self.key_file.is_some() {
+            let why = "a certificate and its key go together: set `certificate_file` and `key_file`";
+            return Err(("spiffe.certificate_file", why.to_owned()));
+        }
+        if self.certificate_file.is_some() && self.bundle_file.is_none() {
+            let why = "clients' certificates need a bundle to vouch for them: set `bundle_file` too";
+            return Err(("spiffe.certificate_file", why.to_owned()));
+        }
+        if self.mtls_port.is_some() && self.endpoint_socket.is_none() && self.certificate_file.is_none() {
+            let why = "our own certificate comes from the Workload API or from files: set SPIFFE_ENDPOINT_SOCKET, or \
+                       TAPPASS_MTLS_CERT_FILE, TAPPASS_MTLS_KEY_FILE and TAPPASS_MTLS_BUNDLE_FILE too";
             return Err(("spiffe.mtls_port", why.to_owned()));
         }
         if self.bundle_file.is_some() && self.trust_domain.is_none() {

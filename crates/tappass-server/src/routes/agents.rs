@@ -139,7 +139,7 @@ pub async fn register(
     body::Json(new): body::Json<Register>,
 ) -> Result<(StatusCode, Json<Registered>), ApiError> {
     check_id(&new.agent_id)?;
-    admitted(&app).await?;
+    app.license.admits(app.store.agents().count().await?, app.clock.now()).map_err(not_admitted)?;
     let now = app.clock.now();
     let agent = Agent {
         agent_uuid: app.ids.uuid(),
@@ -163,8 +163,12 @@ pub async fn register(
         updated_at: now,
     };
     check_settings(&app, scope.org_id, &agent.settings).await?;
-    if !app.store.agents().create(&agent).await? {
-        return Err(ApiError::not_found());
+    let most = app.license.agents().unwrap_or(u64::MAX);
+    match app.store.agents().create_within(&agent, most).await? {
+        Ok(true) => {}
+        Ok(false) => return Err(ApiError::not_found()),
+        // Others were registered meanwhile.
+        Err(there) => app.license.admits(there, now).map_err(not_admitted)?,
     }
     let terms = KeyTerms { created_by: Some(scope.actor.clone()), ..KeyTerms::default() };
     let made = app.authenticator.issue_key(agent.org_id, agent.agent_uuid, terms).await?;
@@ -353,11 +357,9 @@ async fn check_settings(app: &App, org_id: Uuid, settings: &AgentSettings) -> Re
     super::pipelines::compiled(app, org_id, &settings.pipeline).await.map(|_| ())
 }
 
-/// Whether the licence lets one more agent be registered. It has no say in anything else.
-async fn admitted(app: &App) -> Result<(), ApiError> {
-    let there = app.store.agents().count().await?;
-    let refused = |(code, detail): (&'static str, String)| ApiError::new(StatusCode::FORBIDDEN, code, detail);
-    app.license.admits(there, app.clock.now()).map_err(refused)
+/// The licence lets no more agents be registered. It has no say in anything else.
+fn not_admitted((code, detail): (&'static str, String)) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, code, detail)
 }
 
 fn check_id(id: &str) -> Result<(), ApiError> {

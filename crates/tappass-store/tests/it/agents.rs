@@ -1,7 +1,7 @@
 //! Agents and their keys.
 
 use tappass_model::{Flags, Mode};
-use tappass_store::{AgentStatus, PageRequest, StoreError};
+use tappass_store::{Agent, AgentStatus, PageRequest, StoreError};
 
 use crate::support::{agent, at, id, key, on_each, org, two_orgs};
 
@@ -195,6 +195,23 @@ async fn many_writers_and_readers_at_once_all_succeed() {
             assert!(done.expect("a task").expect("no lock, no time-out"));
         }
         assert_eq!(store.agents().count().await.expect("a number"), 40);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_many_at_once_as_many_are_added_as_there_is_room_for() {
+    on_each(async |store| {
+        let (ours, theirs) = two_orgs(&store).await;
+        let new: Vec<Agent> =
+            (0..8).map(|n| agent(if n % 2 == 0 { &ours } else { &theirs }, &format!("agent-{n}"))).collect();
+        let made = new
+            .iter()
+            .map(|agent| async { store.agents().create_within(agent, 3).await.expect("an answer") });
+        let made = futures_util::future::join_all(made).await;
+        assert_eq!(made.iter().filter(|made| **made == Ok(true)).count(), 3, "{made:?}");
+        assert_eq!(made.iter().filter(|made| **made == Err(3)).count(), 5, "{made:?}");
+        assert_eq!(store.agents().count().await.expect("a number"), 3);
     })
     .await;
 }

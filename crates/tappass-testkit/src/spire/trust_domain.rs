@@ -8,7 +8,10 @@ use std::{
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64},
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, KeyPair, KeyUsagePurpose, SanType,
@@ -118,7 +121,8 @@ impl TrustDomain {
         self.keys.iter().flat_map(|keys| keys.ca.der().to_vec()).collect()
     }
 
-    /// The authorities for tokens, as a JWK set. `purpose`: with what a key is for, as in a file.
+    /// The authorities for tokens, as a JWK set. `purpose`: as in a file, with what a key is for, and those for
+    /// certificates after them.
     #[must_use]
     pub fn jwk_set(&self, purpose: bool) -> Value {
         let jwk = |keys: &Keys| {
@@ -130,7 +134,10 @@ impl TrustDomain {
             }
             jwk
         };
-        json!({"keys": self.keys.iter().map(jwk).collect::<Vec<_>>()})
+        let x509 =
+            |keys: &Keys| json!({"use": "x509-svid", "kty": "EC", "x5c": [STANDARD.encode(keys.ca.der())]});
+        let certificates = self.keys.iter().filter(|_| purpose).map(x509);
+        json!({"keys": self.keys.iter().map(jwk).chain(certificates).collect::<Vec<_>>()})
     }
 
     /// The newest public key for tokens, as bytes: for attacks that take it for a secret.

@@ -1,6 +1,7 @@
 //! Agents known by the SVIDs of their workloads: a real listener, real TLS, a Workload API that rotates.
 
 mod absent;
+mod files;
 mod ids;
 mod tokens;
 mod x509;
