@@ -4,8 +4,11 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { after, before } from "node:test";
 import { AxeBuilder } from "@axe-core/playwright";
 import { chromium } from "playwright-core";
+
+import { start } from "./gateway.mjs";
 
 const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
 const IMAGES = join(ROOT, "docs/images");
@@ -20,6 +23,33 @@ export function browser() {
   const executablePath = PLACES.find((place) => place && existsSync(place));
   if (!executablePath) throw new Error("no Chromium: apt-get install chromium, or set CHROMIUM");
   return chromium.launch({ executablePath, args: QUIET });
+}
+
+/** For the tests of a file: a gateway, with these variables beside its own, and a browser; ended after them. */
+export function stage(variables) {
+  const on = {};
+  before(async () => {
+    on.gateway = await start(variables);
+    on.browser = await browser();
+  });
+  after(async () => {
+    await on.browser?.close();
+    await on.gateway?.stop();
+  });
+  return on;
+}
+
+/** A browser of somebody else's, with nobody signed in. */
+export async function stranger(browser) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: "en-GB" });
+  return context.newPage();
+}
+
+/** What axe finds serious on a page. */
+export async function serious(page) {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  const bad = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  return bad.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html).join(" | ")}`);
 }
 
 /** A page of its own, signed in, at a window of this width. Whatever the pages' policy stops fails the test. */
@@ -59,10 +89,7 @@ export async function looked_at(page, name) {
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     if (over > 0) wrong.push(`${name} is ${over} px too wide at ${width}`);
     if (process.env.UPDATE) await page.screenshot({ path: join(IMAGES, `${name}${suffix}.png`) });
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    for (const { id, nodes } of violations.filter(({ impact }) => ["serious", "critical"].includes(impact))) {
-      wrong.push(`${name}${suffix}: ${id}: ${nodes.slice(0, 3).map((node) => node.html).join(" | ")}`);
-    }
+    for (const one of await serious(page)) wrong.push(`${name}${suffix}: ${one}`);
   }
   await page.setViewportSize({ width: 1440, height: 900 });
   await page.emulateMedia({ colorScheme: "light" });

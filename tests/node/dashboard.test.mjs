@@ -5,26 +5,21 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join, resolve } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { AxeBuilder } from "@axe-core/playwright";
 
-import { browser as start_browser, signedIn } from "./browser.mjs";
-import { completion, SECRET, start } from "./gateway.mjs";
+import { serious, signedIn, stage } from "./browser.mjs";
+import { completion, SECRET } from "./gateway.mjs";
 
 const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
 const POLICY = "preset: standard\noverrides:\n  require_approval: {enabled: true, when: [{tool: \"pay_*\"}]}\n";
 
+const on = stage();
 let gateway, browser, page;
 before(async () => {
-  gateway = await start();
+  ({ gateway, browser } = on);
   gateway.provider.will({ body: completion("Done.") });
-  browser = await start_browser();
   page = await signedIn(browser, gateway);
-});
-after(async () => {
-  await browser?.close();
-  await gateway?.stop();
 });
 
 /** A model call of an agent; gives the answer's status and body. */
@@ -315,10 +310,7 @@ describe("everyone can use it", () => {
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });
         await page.goto(gateway.url + path);
-        const found = await new AxeBuilder({ page }).analyze();
-        const serious = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
-        const where = (one) => one.nodes.slice(0, 3).map((node) => node.html).join(" | ");
-        told.push(...serious.map((one) => `${path}, ${colorScheme}: ${one.id}: ${where(one)}`));
+        for (const one of await serious(page)) told.push(`${path}, ${colorScheme}: ${one}`);
       }
     }
     assert.deepEqual(told, []);

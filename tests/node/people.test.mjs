@@ -3,24 +3,16 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, before, describe, test } from "node:test";
-import { AxeBuilder } from "@axe-core/playwright";
+import { before, describe, test } from "node:test";
 
-import { browser as start_browser, looked_at, signedIn } from "./browser.mjs";
-import { start } from "./gateway.mjs";
+import { looked_at, serious, signedIn, stage, stranger } from "./browser.mjs";
 
 const PASSWORD = "correct horse battery";
 const LONG = "a-very-long-name-of-somebody-who-has-many-of-them.and-then-some@department-of-long-names.client.example";
 
+const on = stage();
 let gateway, browser, page;
-before(async () => {
-  gateway = await start();
-  browser = await start_browser();
-});
-after(async () => {
-  await browser?.close();
-  await gateway?.stop();
-});
+before(() => ({ gateway, browser } = on));
 
 /** What an authenticator app shows, `ahead` half minutes from now (RFC 6238). */
 function code(secret, ahead = 0) {
@@ -32,20 +24,12 @@ function code(secret, ahead = 0) {
   return String((tag.readUInt32BE(tag[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
 }
 
-/** A browser of somebody else's, with nobody signed in. */
-async function elsewhere() {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: "en-GB" });
-  return context.newPage();
-}
+const elsewhere = () => stranger(browser);
 
 const says = (text, at = page) => at.getByText(text).first().waitFor();
 const picture = async (name) => assert.deepEqual(await looked_at(page, name), []);
 
-async function nothing_serious(what) {
-  const found = await new AxeBuilder({ page }).analyze();
-  const bad = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
-  assert.deepEqual(bad.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" ")}`), [], what);
-}
+const nothing_serious = async (what) => assert.deepEqual(await serious(page), [], what);
 
 describe("people, in the browser", () => {
   let secret, invitation;
@@ -227,6 +211,41 @@ describe("people, in the browser", () => {
     await page.getByRole("button", { name: "Save" }).nth(1).click();
     await says("Saved.");
     assert.equal((await gateway.ask("GET", "/settings/payloads")).keep_days, 7);
+  });
+
+  test("flags are locked for every agent, and taken back", async () => {
+    const agent = await gateway.register();
+    const mode = async () => {
+      const headers = { authorization: `Bearer ${agent.api_key}`, "content-type": "application/json", "x-tappass-flags": "mode=observe" };
+      const body = JSON.stringify({ model: "builtin", messages: [{ role: "user", content: "say: hello" }] });
+      return (await (await fetch(`${gateway.url}/v1/chat/completions`, { method: "POST", headers, body })).json()).tappass;
+    };
+    assert.equal((await mode()).mode, "observe");
+    await page.getByLabel("Lock of mode").selectOption("enforce");
+    await page.getByLabel("Default of tools").fill("denylist:shell");
+    await page.getByRole("button", { name: "Save the flags" }).click();
+    await says("Saved. The next call honours it.");
+    assert.equal(await page.getByLabel("Lock of mode").inputValue(), "enforce");
+    const { mode: held, flags_refused } = await mode();
+    assert.deepEqual([held, flags_refused], ["enforce", ["mode=observe"]]);
+    assert.deepEqual(await gateway.ask("GET", "/settings/flags"), { locks: { mode: "enforce" }, defaults: { tools: "denylist:shell" }, version: 1 });
+    await page.goto(`${gateway.url}/app/agents/${agent.agent_id}`);
+    await says("Locked for every agent");
+    await page.goto(`${gateway.url}/app/settings`);
+    // What cannot be is said, and nothing is saved.
+    await page.getByLabel("Lock of email").fill("anywhere");
+    await page.getByRole("button", { name: "Save the flags" }).click();
+    await says("mirror:<address>, internal:<domain>, block, allow");
+    await page.getByLabel("Lock of email").fill("");
+    await page.getByLabel("Lock of mode").selectOption("");
+    await page.getByLabel("Default of tools").fill("");
+    await page.getByRole("button", { name: "Save the flags" }).click();
+    await says("Saved. The next call honours it.");
+    assert.equal((await mode()).mode, "observe");
+    assert.deepEqual((await gateway.ask("GET", "/settings/flags")).locks, {});
+    await nothing_serious("settings with flags");
+    const { items } = await gateway.ask("GET", "/audit?event_type=config_changed&limit=1");
+    assert.equal(items[0].details.setting, "flags");
   });
 
   test("a credential goes in, and its value never comes out", async () => {

@@ -2,22 +2,17 @@
 // calls before it is saved; then it is saved, and rolled back.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
-import { AxeBuilder } from "@axe-core/playwright";
+import { before, describe, test } from "node:test";
 
-import { browser as start_browser, signedIn } from "./browser.mjs";
-import { completion, start } from "./gateway.mjs";
+import { serious, signedIn, stage } from "./browser.mjs";
+import { completion } from "./gateway.mjs";
 
-let gateway, browser, page;
+const on = stage();
+let gateway, page;
 before(async () => {
-  gateway = await start();
+  ({ gateway } = on);
   gateway.provider.will({ body: completion("Done.") });
-  browser = await start_browser();
-  page = await signedIn(browser, gateway);
-});
-after(async () => {
-  await browser?.close();
-  await gateway?.stop();
+  page = await signedIn(on.browser, gateway);
 });
 
 const write = (text) => page.getByLabel("Text, as YAML").fill(text);
@@ -27,9 +22,7 @@ const STRICTER = "preset: starter\noverrides:\n  pii: {on_detection: block}\n";
 async function nothingSerious() {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    const found = await new AxeBuilder({ page }).analyze();
-    const serious = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
-    assert.deepEqual(serious.map((one) => `${one.id}: ${one.nodes[0].html}`), [], `${page.url()}, ${colorScheme}`);
+    assert.deepEqual(await serious(page), [], `${page.url()}, ${colorScheme}`);
   }
   await page.emulateMedia({ colorScheme: "light" });
 }
@@ -54,6 +47,51 @@ describe("a pipeline of one's own", () => {
     assert.equal(await page.locator("#text").evaluate((text) => text.value.slice(text.selectionStart)), "detect_pi: {}\n");
     await write(STRICTER);
     await says("#check", "on_detection: log → block");
+  });
+
+  test("is changed by forms, which write the text", async () => {
+    await write("preset: starter\noverrides:\n  # why\n  pii: {on_detection: block} # ours\n");
+    const text = () => page.locator("#text").inputValue();
+    const form = (step) => page.locator(`#by-form [data-step="${step}"]`);
+    const until = async (pattern) => {
+      await page.waitForFunction(([source]) => new RegExp(source).test(document.querySelector("#text").value), [pattern.source]);
+    };
+    await page.getByLabel("Find a step").fill("injection");
+    await form("detect_pii").waitFor({ state: "hidden" });
+    await form("detect_injection").locator("summary").press("Enter");
+    await form("detect_injection").getByLabel("threshold", { exact: true }).fill("0.9");
+    await form("detect_injection").getByLabel("threshold", { exact: true }).press("Tab");
+    await until(/detect_injection:\n {4}threshold: 0\.9/);
+    await says("#check", "threshold: 0.8 → 0.9");
+    assert.match(await text(), /# why\n {2}pii: \{on_detection: block\} # ours/, "the rest stays as it was written");
+    // A line with a comment behind it is its author's.
+    await page.getByLabel("Find a step").fill("");
+    await form("detect_pii").locator("summary").click();
+    assert.equal(await form("detect_pii").getByLabel("on_detection").inputValue(), "block");
+    await form("detect_pii").getByLabel("on_detection").selectOption("redact");
+    await says(".toast", "change the text");
+    assert.equal(await form("detect_pii").getByLabel("on_detection").inputValue(), "block");
+    await write("preset: starter\noverrides:\n  pii: {on_detection: block}\n");
+    await says("#check", "on_detection: log → block");
+    await form("detect_pii").getByLabel("on_detection").selectOption("redact");
+    await until(/pii: \{on_detection: redact\}/);
+    await form("detect_pii").getByLabel("ignore_kinds").fill("PERSON, EMAIL");
+    await form("detect_pii").getByLabel("ignore_kinds").press("Tab");
+    await until(/ignore_kinds: \["PERSON","EMAIL"\]/);
+    await form("budget").locator("summary").click();
+    await form("budget").getByLabel("enabled").check();
+    await until(/budget:\n {4}enabled: true/);
+    await says("#check", "runs");
+    // What is not valid has no steps to change.
+    await write("preset: starter\noverrides:\n  detect_pi: {}\n");
+    await says("#by-form-said", "has to be valid");
+    await write("preset: starter\noverrides:\n  pii: {on_detection: block}\n  rate_limit: {max_calls: 5}\n");
+    await says("#check", "max_calls: 100 → 5");
+    await form("rate_limit").locator("summary").click();
+    await form("rate_limit").getByRole("button", { name: "As its preset has it" }).click();
+    await page.waitForFunction(() => !document.querySelector("#text").value.includes("rate_limit"));
+    await nothingSerious();
+    assert.equal(await text(), STRICTER);
   });
 
   test("is tried on past calls before it is saved", async () => {

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 
+import { browser as chromium, serious, stranger } from "./browser.mjs";
 import { start } from "./gateway.mjs";
 import { Browser, CLIENT, NATIVE, issuer } from "./issuer.mjs";
 
@@ -66,6 +67,47 @@ test("a session, from the first redirect on", async () => {
   // There is no password that opens it.
   const guess = await post("/auth/login", { email: "bob@example.com", password: "correct horse battery" });
   await refused(guess, 401, "wrong_credentials");
+});
+
+test("through the page, in a real browser: in, refused, and back", async () => {
+  const browser = await chromium();
+  try {
+    const page = await stranger(browser);
+    const troubles = [];
+    page.on("pageerror", (error) => troubles.push(String(error)));
+    const through = async (as) => {
+      await page.goto(`${gateway.url}/app/sign-in?next=%2Fapp%2Faccount`);
+      await page.getByRole("link", { name: "Continue with Example's login" }).click();
+      await page.waitForURL((url) => url.origin === login.url);
+      if (as === null) return page.getByRole("link", { name: "[ Cancel ]" }).click();
+      await page.locator('input[name="login"]').fill(as);
+      await page.locator('input[name="password"]').fill("any");
+      await page.getByRole("button", { name: "Sign-in" }).click();
+      await page.getByRole("button", { name: "Continue" }).click();
+    };
+    // Who turns back at the issuer is told so on a page, which leads to the beginning.
+    await through(null);
+    await page.getByRole("heading", { name: "You are not signed in" }).waitFor();
+    assert.match(await page.locator("main").innerText(), /access_denied/);
+    assert.deepEqual(await serious(page), []);
+    // Nobody gets an organisation without asking for one, whoever vouches.
+    await page.getByRole("link", { name: "Back to sign-in" }).click();
+    await page.waitForURL(`${gateway.url}/app/sign-in`);
+    await through("mallory");
+    await page.getByText("may sign in people of certain domains only").waitFor();
+    await page.context().clearCookies();
+    await through("bob");
+    await page.waitForURL(`${gateway.url}/app/account`);
+    await page.getByText("bob@example.com").first().waitFor();
+    // A link that was used leads back too; the account that is signed in stays so.
+    await page.goto(`${gateway.url}/auth/oidc/callback?state=gone&code=none`);
+    await page.getByRole("heading", { name: "You are not signed in" }).waitFor();
+    await page.goto(`${gateway.url}/app`);
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    assert.deepEqual(troubles, []);
+  } finally {
+    await browser.close();
+  }
 });
 
 test("an issuer that tells addresses only to who asks", async () => {

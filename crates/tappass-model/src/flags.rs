@@ -7,6 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::Mode;
 
+/// Every flag with what it may be; `<…>` stands for a text.
+pub const KNOWN: [(&str, &[&str]); 8] = [
+    ("mode", &["observe", "warn", "enforce", "lockdown"]),
+    ("pii", &["mask", "block", "flag", "off"]),
+    ("secrets", &["redact", "block", "flag"]),
+    ("email", &["mirror:<address>", "internal:<domain>", "block", "allow"]),
+    ("budget", &["dev", "standard", "custom:<USD a call>:<USD a session>", "unlimited"]),
+    ("tools", &["allowlist:<a>:<b>", "denylist:<a>:<b>", "log", "block"]),
+    ("files", &["read_only", "project", "sandbox", "block", "allow"]),
+    ("db", &["read_only", "safe_write", "block"]),
+];
+
 /// A flag that cannot be read. The text names the valid ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FlagError {
@@ -27,7 +39,7 @@ pub enum FlagError {
         /// What was given.
         value: String,
         /// What may be given.
-        valid: &'static str,
+        valid: String,
     },
 }
 
@@ -163,25 +175,23 @@ impl Flags {
     /// # Errors
     /// [`FlagError`] when there is no such flag or value, or it is set already.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), FlagError> {
-        match key {
-            "mode" => put(&mut self.mode, "mode", value, "observe, warn, enforce, lockdown"),
-            "pii" => put(&mut self.pii, "pii", value, "mask, block, flag, off"),
-            "secrets" => put(&mut self.secrets, "secrets", value, "redact, block, flag"),
-            "email" => {
-                put(&mut self.email, "email", value, "mirror:<address>, internal:<domain>, block, allow")
-            }
-            "budget" => put(
-                &mut self.budget,
-                "budget",
-                value,
-                "dev, standard, custom:<USD a call>:<USD a session>, unlimited",
-            ),
-            "tools" => {
-                put(&mut self.tools, "tools", value, "allowlist:<a>:<b>, denylist:<a>:<b>, log, block")
-            }
-            "files" => put(&mut self.files, "files", value, "read_only, project, sandbox, block, allow"),
-            "db" => put(&mut self.db, "db", value, "read_only, safe_write, block"),
-            _ => Err(FlagError::Unknown(key.to_owned())),
+        let Some((flag, valid)) = KNOWN.iter().find(|(flag, _)| *flag == key) else {
+            return Err(FlagError::Unknown(key.to_owned()));
+        };
+        let fits = match *flag {
+            "mode" => put(&mut self.mode, value),
+            "pii" => put(&mut self.pii, value),
+            "secrets" => put(&mut self.secrets, value),
+            "email" => put(&mut self.email, value),
+            "budget" => put(&mut self.budget, value),
+            "tools" => put(&mut self.tools, value),
+            "files" => put(&mut self.files, value),
+            _ => put(&mut self.db, value),
+        };
+        match fits {
+            Fits::Yes => Ok(()),
+            Fits::Twice => Err(FlagError::Twice(key.to_owned())),
+            Fits::No => Err(FlagError::Value { flag, value: value.to_owned(), valid: valid.join(", ") }),
         }
     }
 
@@ -221,18 +231,19 @@ impl Flags {
     }
 }
 
-fn put<T: FromStr>(
-    slot: &mut Option<T>,
-    flag: &'static str,
-    value: &str,
-    valid: &'static str,
-) -> Result<(), FlagError> {
+/// How a value went into its place.
+enum Fits {
+    Yes,
+    Twice,
+    No,
+}
+
+fn put<T: FromStr>(slot: &mut Option<T>, value: &str) -> Fits {
     if slot.is_some() {
-        return Err(FlagError::Twice(flag.to_owned()));
+        return Fits::Twice;
     }
-    let parsed = value.parse().map_err(|_| FlagError::Value { flag, value: value.to_owned(), valid })?;
-    *slot = Some(parsed);
-    Ok(())
+    *slot = value.parse().ok();
+    if slot.is_some() { Fits::Yes } else { Fits::No }
 }
 
 impl From<Flags> for BTreeMap<String, String> {

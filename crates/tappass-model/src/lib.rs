@@ -10,6 +10,7 @@ pub mod ids;
 pub mod json;
 pub mod memory;
 pub mod mode;
+pub mod org_flags;
 pub mod outcome;
 pub mod text;
 
@@ -22,5 +23,6 @@ pub use flags::{FlagError, Flags};
 pub use ids::{Ids, SystemIds};
 pub use memory::{Change, Memory, Scope, Seen, Taint, Tokenised};
 pub use mode::{Action, Mode, OnDetection};
+pub use org_flags::OrgFlags;
 pub use outcome::{Denial, Effect, Finding, Outcome, Scored, Span};
 pub use text::{Origin, Segment};

@@ -1,7 +1,7 @@
 //! What one call asked for, held against what its organisation allows: the mode and the steps' actions it gets.
 
 use tappass_model::{
-    AgentSettings, FlagError, Flags, Mode, OnDetection, ToolRules,
+    AgentSettings, FlagError, Flags, Mode, OnDetection, OrgFlags, ToolRules,
     flags::{BudgetFlag, EmailFlag, FilesFlag, PiiFlag, SecretsFlag, ToolsFlag},
 };
 
@@ -20,7 +20,7 @@ pub struct Plan {
     pub tools: Option<ToolRules>,
     /// What the call's `budget` flag allows, in the place of what is configured.
     pub spend: Spend,
-    /// Loosenings that the floor refused, as `flag=value`: recorded and alerted.
+    /// Loosenings that the floor or a lock refused, as `flag=value`: recorded and alerted.
     pub refused: Vec<String>,
 }
 
@@ -61,16 +61,26 @@ pub enum PlanError {
     },
 }
 
-/// Order: the call's flags over the agent's, then the floor. A call may always tighten; it may loosen only while
-/// the agent's floor lets calls through unhindered (observe or warn).
+/// Order: the organisation's lock, the call's flags, the agent's, the organisation's default; then the floor. A call may
+/// always tighten; it may loosen what is not locked, while the agent's floor lets calls through unhindered (observe or
+/// warn).
 ///
 /// # Errors
 /// [`PlanError::NoStep`] for a flag that nothing in this pipeline would honour.
-pub fn plan(call: &Flags, settings: &AgentSettings, pipeline: &Pipeline) -> Result<Plan, PlanError> {
-    let mut plan = Plan { flags: call.clone().over(&settings.flags), ..Plan::default() };
-    let wanted = plan.flags.mode.unwrap_or(settings.mode);
-    plan.mode = wanted.max(settings.floor);
-    if let Some(asked) = call.mode.filter(|m| *m < plan.mode) {
+pub fn plan(
+    call: &Flags,
+    settings: &AgentSettings,
+    org: &OrgFlags,
+    pipeline: &Pipeline,
+) -> Result<Plan, PlanError> {
+    let (asked, refused) = org.hold(call);
+    let mode = asked.mode.or(settings.flags.mode);
+    // What people have set, the nearest first: it holds whatever the floor.
+    let set = org.locks.clone().over(&settings.flags).over(&org.defaults);
+    let mut plan = Plan { flags: Flags { mode, ..asked.over(&set) }, refused, ..Plan::default() };
+    plan.mode = mode.unwrap_or(settings.mode).max(settings.floor);
+    if let Some(asked) = call.mode.filter(|m| *m < plan.mode && org.locks.mode.is_none_or(|lock| *m >= lock))
+    {
         plan.refused.push(format!("mode={asked}"));
     }
     plan.flags.mode = plan.flags.mode.map(|_| plan.mode);
@@ -83,7 +93,7 @@ pub fn plan(call: &Flags, settings: &AgentSettings, pipeline: &Pipeline) -> Resu
             PiiFlag::Mask => OnDetection::Redact,
             PiiFlag::Block => OnDetection::Block,
         };
-        let own = settings.flags.pii == Some(pii);
+        let own = set.pii == Some(pii);
         if !plan.turn(pipeline, "detect_pii", on, may_loosen || own, format!("pii={pii}"))? {
             plan.flags.pii = None;
         } else if on <= OnDetection::Log && (may_loosen || own) {
@@ -97,7 +107,7 @@ pub fn plan(call: &Flags, settings: &AgentSettings, pipeline: &Pipeline) -> Resu
             SecretsFlag::Redact => OnDetection::Redact,
             SecretsFlag::Block => OnDetection::Block,
         };
-        let own = settings.flags.secrets == Some(secrets);
+        let own = set.secrets == Some(secrets);
         if !plan.turn(pipeline, "detect_secrets", on, may_loosen || own, format!("secrets={secrets}"))? {
             plan.flags.secrets = None;
         }
@@ -112,7 +122,7 @@ pub fn plan(call: &Flags, settings: &AgentSettings, pipeline: &Pipeline) -> Resu
         };
     }
     if let Some(budget) = plan.flags.budget.clone() {
-        let own = settings.flags.budget.as_ref() == Some(&budget);
+        let own = set.budget.as_ref() == Some(&budget);
         if !plan.spend(pipeline, &budget, may_loosen || own)? {
             plan.flags.budget = None;
         }
@@ -201,7 +211,7 @@ mod tests {
 
     fn planned(call: &str, settings: &AgentSettings) -> Result<Plan, PlanError> {
         let flags = Flags::parse(call)?;
-        plan(&flags, settings, &compile_preset("starter").expect("compiles"))
+        plan(&flags, settings, &OrgFlags::default(), &compile_preset("starter").expect("compiles"))
     }
 
     fn agent(mode: Mode, floor: Mode, flags: &str) -> AgentSettings {
@@ -235,6 +245,41 @@ mod tests {
     }
 
     #[test]
+    fn locks_hold_over_calls_and_agents_and_defaults_below_both() {
+        let pipeline = compile_preset("starter").expect("compiles");
+        let flags = |text: &str| Flags::parse(text).expect("flags");
+        let org = OrgFlags { locks: flags("mode=enforce, secrets=redact"), defaults: flags("pii=mask") };
+        let planned = |call: &str, settings: &AgentSettings| {
+            plan(&flags(call), settings, &org, &pipeline).expect("a plan")
+        };
+        let pilot = agent(Mode::Observe, Mode::Observe, "");
+        let silent = planned("", &pilot);
+        assert_eq!((silent.mode, silent.refused.len()), (Mode::Enforce, 0));
+        assert_eq!(silent.on_detection("detect_secrets", OnDetection::Block), OnDetection::Redact);
+        assert_eq!(silent.on_detection("detect_pii", OnDetection::Log), OnDetection::Redact);
+        let loose = planned("mode=observe, secrets=flag, pii=flag", &pilot);
+        assert_eq!(
+            (loose.mode, &loose.refused),
+            (Mode::Enforce, &vec!["mode=observe".into(), "secrets=flag".into()])
+        );
+        assert_eq!(
+            loose.on_detection("detect_pii", OnDetection::Redact),
+            OnDetection::Log,
+            "a default is no lock"
+        );
+        assert_eq!(planned("mode=lockdown", &pilot).mode, Mode::Lockdown);
+        // The agent's own flag is over the default and under the lock; what the lock says holds whatever the floor.
+        let own = planned("", &agent(Mode::Enforce, Mode::Enforce, "pii=off, secrets=block"));
+        assert_eq!(own.on_detection("detect_pii", OnDetection::Block), OnDetection::Continue);
+        assert_eq!(own.on_detection("detect_secrets", OnDetection::Block), OnDetection::Redact);
+        // Nor does a lock get below an agent's floor.
+        let below = OrgFlags { locks: flags("mode=observe"), ..OrgFlags::default() };
+        let live =
+            plan(&flags(""), &agent(Mode::Enforce, Mode::Enforce, ""), &below, &pipeline).expect("a plan");
+        assert_eq!((live.mode, live.refused.len()), (Mode::Enforce, 0));
+    }
+
+    #[test]
     fn a_flag_that_nothing_honours_is_refused() {
         let pilot = agent(Mode::Observe, Mode::Observe, "");
         let error = planned("budget=dev", &pilot).expect_err("refused").to_string();
@@ -248,7 +293,8 @@ mod tests {
         let pipeline = crate::compile("p", 1, yaml).expect("compiles");
         let planned = |flags: &str, floor, own: &str| {
             let settings = agent(Mode::Enforce, floor, own);
-            plan(&Flags::parse(flags).expect("flags"), &settings, &pipeline).expect("a plan")
+            plan(&Flags::parse(flags).expect("flags"), &settings, &OrgFlags::default(), &pipeline)
+                .expect("a plan")
         };
         let dev = planned("budget=dev", Mode::Enforce, "");
         assert_eq!(

@@ -34,6 +34,8 @@ pub enum ErrorShape {
     Of(Dialect),
     /// A page of the dashboard.
     Page,
+    /// For a browser on its way to sign in, a page that leads back there; for programs a problem.
+    SignIn,
 }
 
 impl ApiError {
@@ -203,6 +205,7 @@ impl ApiError {
             ErrorShape::Problem => json("application/problem+json", self.to_problem(request_id)),
             ErrorShape::Of(dialect) => json("application/json", self.told(dialect)),
             ErrorShape::Page => page::failure(self, request_id),
+            ErrorShape::SignIn => page::not_signed_in(self, request_id),
         };
         for (name, value) in &self.headers {
             response.headers_mut().insert(name.clone(), value.clone());

@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod middleware;
 pub mod origin;
 pub mod params;
+mod pipeline_text;
 pub mod pipelines;
 pub mod policies;
 pub mod record;

@@ -16,7 +16,7 @@ use tappass_identity::{
     Accounts, Authenticator, Created, ServerSecrets, Svids, capability::TokenKeys, license::Licensed,
     svid::Trouble, vault::Vault,
 };
-use tappass_model::{Clock, Ids, SystemClock, SystemIds};
+use tappass_model::{Clock, Ids, OrgFlags, SystemClock, SystemIds};
 use tappass_pipeline::{Known, Services, compile::DEFAULT_PRESET, compile_preset};
 use tappass_provider::{Providers, Tagger};
 use tappass_store::{MemoryState, SharedState, Store, StoreConfig};
@@ -27,6 +27,7 @@ use crate::{
     allowlists::{Allowlists, allowlists},
     approvals::People,
     config::{Config, Storage},
+    documents::Documents,
     egress::{Egress, Rules},
     kept::Kept,
     mail::Mailer,
@@ -35,6 +36,7 @@ use crate::{
     middleware::{AnonymousLimit, Replays},
     pipelines::Pipelines,
     policies::Policies,
+    routes::org_flags,
     sso::Sso,
     vault::OwnProviders,
 };
@@ -81,6 +83,8 @@ pub struct Parts {
     pub policies: Policies,
     /// What organisations never count as a hit.
     pub allowlists: Allowlists,
+    /// What organisations lock, and set as defaults.
+    pub org_flags: Documents<OrgFlags>,
     /// What calls say, where it is kept.
     pub kept: Kept,
     /// Who decides what waits for a person.
@@ -186,6 +190,8 @@ impl App {
         let pipelines = Pipelines::new(store.clone(), &preset, config.storage.is_remote());
         let policies = Policies::new(store.clone(), config.storage.is_remote());
         let allowlists = allowlists(store.clone(), config.storage.is_remote());
+        let org_flags =
+            Documents::new(store.clone(), org_flags::SETTING, org_flags::parse, config.storage.is_remote());
         let signer = Arc::new(Signer::from_seed(&secrets.audit_signing_seed()));
         let mut audit = AuditConfig::new(store.clone(), signer.clone(), clock.clone(), ids.clone());
         // Memory that ends with the process needs no file that outlives it.
@@ -245,6 +251,7 @@ impl App {
             pipelines,
             policies,
             allowlists,
+            org_flags,
             kept,
             people,
             mcp,
@@ -361,7 +368,7 @@ impl App {
 }
 
 /// How long what was asked for approval is kept, sealed, after its time was over: thirty days.
-const KEPT_QUESTIONS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const KEPT_QUESTIONS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long a session that an agent made is kept, from when it was made: thirty days.
 pub(crate) const KEPT_SESSIONS: Duration = Duration::from_secs(30 * 24 * 60 * 60);

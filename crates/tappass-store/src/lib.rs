@@ -39,7 +39,7 @@ pub use agents::{Agent, AgentStatus, Agents};
 pub use approvals::{Approval, ApprovalFilter, ApprovalState, ApprovalSubject, Approvals, Asked, Ruling};
 pub use attempts::Attempts;
 pub use audit::{AuditFilter, AuditOrder, AuditRow, AuditTable};
-pub use audit_lists::{RecentSession, SEARCHED};
+pub use audit_lists::{FEW, RecentSession, SEARCHED};
 pub use db::{Db, Reach, StoreConfig, Tx};
 pub use debug::{DebugFilter, DebugTrace, DebugTraces};
 pub use error::StoreError;

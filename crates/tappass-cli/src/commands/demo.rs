@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// How long the week is, and a little more in which all is set up.
-const BEFORE: Duration = Duration::from_secs(7 * 86_400 + 600);
+/// The week and the one before, and a little more in which all is set up.
+const BEFORE: Duration = Duration::from_secs(14 * 86_400 + 7_200);
 /// Between two conversations of the live feed, seconds: at least, and how many more at most.
 const PACE: (u64, u64) = (2, 5);
 

@@ -16,8 +16,10 @@ use super::{
     time::WeekClock,
 };
 
-/// How long the week is.
+/// How long a week is.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// How much of a week's everyday work the week before had, in percent.
+const BEFORE: u64 = 85;
 
 /// What a person needs to look around.
 #[derive(Debug)]
@@ -78,7 +80,8 @@ impl Driver {
         Self { gateway, answers, clock, week, password, random, session, keys, conversations: 0 }
     }
 
-    /// Builds the week that ends at `end`; then the clock goes by itself.
+    /// Builds the week that ends at `end`, and the everyday of the one before, to compare it with; then the clock goes by
+    /// itself.
     ///
     /// # Errors
     /// What the gateway did not take.
@@ -86,7 +89,8 @@ impl Driver {
         self.set_up().await?;
         let begin = end.checked_sub(WEEK)?;
         let (mut talks, mut due) = (Vec::new(), Vec::new());
-        self.every_day(begin, end, &mut talks, &mut due)?;
+        self.every_day(begin.checked_sub(WEEK)?, BEFORE, &mut talks, &mut due)?;
+        self.every_day(begin, 100, &mut talks, &mut due)?;
         self.moments(end, &mut talks, &mut due)?;
         due.sort_by_key(|due| due.at);
         for Due { at, talk, turn } in &due {
@@ -151,10 +155,11 @@ impl Driver {
     fn every_day(
         &mut self,
         begin: Timestamp,
-        end: Timestamp,
+        percent: u64,
         talks: &mut Vec<Talk>,
         due: &mut Vec<Due>,
     ) -> anyhow::Result<()> {
+        let end = begin.checked_add(WEEK)?;
         for hour in 0..7 * 24 {
             let at = begin.checked_add(Duration::from_secs(hour * 3_600))?;
             let local = at.to_zoned(jiff::tz::TimeZone::UTC);
@@ -167,8 +172,9 @@ impl Driver {
                 7 | 18..=20 => 12,
                 _ => 2,
             } / if rest { 10 } else { 1 };
-            for agent in self.week.agents.clone() {
-                let wanted = u64::from(agent.a_day) * share;
+            let there = |agent: &&Agent| percent == 100 || !agent.new;
+            for agent in self.week.agents.iter().filter(there).cloned().collect::<Vec<_>>() {
+                let wanted = u64::from(agent.a_day) * share * percent / 100;
                 let many = wanted / 1_000 + u64::from(self.random.below(1_000) < wanted % 1_000);
                 for _ in 0..many {
                     let turns = self.random.of(&agent.talks).cloned().unwrap_or_default();

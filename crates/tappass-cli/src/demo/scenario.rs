@@ -49,6 +49,9 @@ pub struct Agent {
     pub models: Vec<String>,
     /// About how many conversations it has on a working day.
     pub a_day: u32,
+    /// Whether it has begun this week.
+    #[serde(default)]
+    pub new: bool,
     /// About how many tokens a call reads and writes.
     pub tokens: [u64; 2],
     /// The tools it offers, with what they are for.

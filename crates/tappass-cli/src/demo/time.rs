@@ -1,4 +1,4 @@
-//! A clock that begins a week ago, is moved on by whoever drives, and then goes as the machine's does.
+//! A clock that begins weeks ago, is moved on by whoever drives, and then goes as the machine's does.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

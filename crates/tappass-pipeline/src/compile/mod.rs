@@ -18,6 +18,7 @@ pub use builtin::{DEFAULT_PRESET, builtin_names, pack_names, preset_names};
 use error::plain;
 pub use error::{CompileError, Problem};
 pub use schema::schema;
+pub use settings::subject_of;
 use settings::{Parameter, Settings};
 use source::{Source, push};
 

@@ -36,6 +36,12 @@ pub(super) const SUBJECTS: [(&str, &str); 5] = [
     ("tools", "tool_permissions"),
 ];
 
+/// What grammar 1 calls a step, where it has a word for it.
+#[must_use]
+pub fn subject_of(step: &str) -> Option<&'static str> {
+    SUBJECTS.iter().find(|(_, id)| *id == step).map(|(subject, _)| *subject)
+}
+
 /// Grammar 1's `policy`: what it may hold, and which parameter of which step that is.
 pub(super) const POLICY: [(&str, &str, &str); 1] = [("require_human_approval", "require_approval", "when")];
 

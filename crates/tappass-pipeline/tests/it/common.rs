@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tappass_model::{
-    AgentCaller, AgentCredential, AgentSettings, Classification, Clock, Exchange, Flags, Mode, SessionRef,
-    SystemClock, SystemIds,
+    AgentCaller, AgentCredential, AgentSettings, Classification, Clock, Exchange, Flags, Mode, OrgFlags,
+    SessionRef, SystemClock, SystemIds,
 };
 use tappass_pipeline::{Blocked, Call, Halt, Known, Nobody, Pipeline, Services, StreamGuard, compile, plan};
 use tappass_provider::{Providers, Tagger, dialects::chat};
@@ -31,7 +31,8 @@ pub fn pipeline(overrides: &str) -> Arc<Pipeline> {
 /// A call of one user message, in `mode`, with the header's flags.
 pub fn call(pipeline: &Arc<Pipeline>, mode: Mode, flags: &str, text: &str) -> Call {
     let settings = AgentSettings { mode, ..AgentSettings::default() };
-    let plan = plan(&Flags::parse(flags).expect("flags"), &settings, pipeline).expect("a plan");
+    let plan = plan(&Flags::parse(flags).expect("flags"), &settings, &OrgFlags::default(), pipeline)
+        .expect("a plan");
     let body = json!({"model": "builtin", "messages": [{"role": "user", "content": text}]});
     let exchange = Exchange {
         task_id: Uuid::nil(),

@@ -41,7 +41,8 @@ pub async fn identify(dialect: Dialect, asked: &Asked) -> Result<Governed, ApiEr
     let pipeline = pipeline_of(app, caller).await?;
     let providers = app.own_providers.of(caller.org_id).await?;
     let allowlist = app.allowlists.of(caller.org_id).await?;
-    let plan = plan(&flags, &caller.settings, &pipeline)
+    let org_flags = app.org_flags.of(caller.org_id).await?;
+    let plan = plan(&flags, &caller.settings, &org_flags, &pipeline)
         .map_err(|e| ApiError::unprocessable("invalid_flags", e.to_string()))?;
     let scope = session_scope(caller.org_id, caller.agent_uuid);
     let turn = app.services.state.session(&scope, named.as_deref(), SESSION_LIFE).await;

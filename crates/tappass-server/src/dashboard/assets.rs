@@ -23,11 +23,12 @@ macro_rules! asset {
 }
 
 /// All of them. What is below `vendor/` is others' work, with its licence beside it.
-const ASSETS: [Asset; 11] = [
+const ASSETS: [Asset; 12] = [
     asset!("app.css", "text/css; charset=utf-8"),
     asset!("pages.css", "text/css; charset=utf-8"),
     asset!("app.js", "text/javascript; charset=utf-8"),
     asset!("pipeline.js", "text/javascript; charset=utf-8"),
+    asset!("pipeline_form.js", "text/javascript; charset=utf-8"),
     asset!("theme.js", "text/javascript; charset=utf-8"),
     asset!("logo.svg", "image/svg+xml"),
     asset!("vendor/htmx.min.js", "text/javascript; charset=utf-8"),

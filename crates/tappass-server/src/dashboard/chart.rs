@@ -13,6 +13,8 @@ pub struct Bar {
     pub label: String,
     /// How much of each series.
     pub parts: Vec<u64>,
+    /// Where it stands for hours: its first (RFC 3339), and how many.
+    pub hours: Option<(String, u32)>,
 }
 
 /// One series: its name and its colour (a class `fill-…`).
@@ -56,7 +58,15 @@ pub fn bars(name: &str, series: &[Series], bars: &[Bar], (width, height): (u32, 
         let x = LEFT + slot * (i as f64) + (slot - width) / 2.0;
         let told: Vec<String> =
             series.iter().zip(&bar.parts).map(|(s, n)| format!("{}: {}", s.name, short(n))).collect();
-        let _ = write!(svg, "<g><title>{}\n{}</title>", escape(&bar.title), escape(&told.join("\n")));
+        let hours = bar.hours.as_ref();
+        let hours = hours.map(|(at, n)| format!(r#" data-at="{}" data-hours="{n}""#, escape(at)));
+        let _ = write!(
+            svg,
+            "<g{}><title>{}\n{}</title>",
+            hours.as_deref().unwrap_or_default(),
+            escape(&bar.title),
+            escape(&told.join("\n"))
+        );
         // A place to point at, also where there is nothing.
         let _ = write!(
             svg,
@@ -74,8 +84,7 @@ pub fn bars(name: &str, series: &[Series], bars: &[Bar], (width, height): (u32, 
                 s.fill
             );
         }
-        svg.push_str("</g>");
-        if !bar.label.is_empty() {
+        if !bar.label.is_empty() || bar.hours.is_some() {
             let _ = write!(
                 svg,
                 r#"<text x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
@@ -84,6 +93,7 @@ pub fn bars(name: &str, series: &[Series], bars: &[Bar], (width, height): (u32, 
                 escape(&bar.label)
             );
         }
+        svg.push_str("</g>");
     }
     svg.push_str("</svg>");
     Html(svg)
@@ -99,6 +109,11 @@ pub fn fewer(bars: &[Bar], most: usize) -> Vec<Bar> {
             if merged.title.is_empty() {
                 merged.title.clone_from(&bar.title);
             }
+            merged.hours = match (merged.hours, &bar.hours) {
+                (Some((at, n)), Some((_, more))) => Some((at, n + more)),
+                (None, first) => first.clone(),
+                (known, None) => known,
+            };
             if merged.label.is_empty() {
                 merged.label.clone_from(&bar.label);
             }
@@ -228,18 +243,20 @@ mod tests {
             title: format!("{n}"),
             label: if n == 3 { "x".to_owned() } else { String::new() },
             parts: vec![n, 1],
+            hours: Some((format!("{n}:00"), 1)),
         };
         let all: Vec<Bar> = (0..10).map(bar).collect();
         let merged = fewer(&all, 4);
         assert_eq!(merged.len(), 4);
         assert_eq!(merged.iter().map(|b| b.parts[0]).sum::<u64>(), 45);
+        assert_eq!(merged[1].hours, Some(("3:00".to_owned(), 3)));
         assert_eq!((merged[1].title.as_str(), merged[1].label.as_str()), ("3", "x"));
     }
 
     #[test]
     fn a_little_is_seen_and_nothing_is_not() {
         let bar =
-            |parts: [u64; 2]| Bar { title: "<now>".to_owned(), label: String::new(), parts: parts.to_vec() };
+            |parts: [u64; 2]| Bar { title: "<now>".to_owned(), parts: parts.to_vec(), ..Bar::default() };
         let chart = bars("calls", &SERIES, &[bar([1_000_000, 1]), bar([0, 0])], (720, 160)).0;
         assert_eq!(chart.matches("fill-bad").count(), 1);
         assert!(chart.contains(r#"height="1.5""#) && chart.contains("&lt;now&gt;"));

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tappass_model::Role;
 
 use super::{Viewer, assets};
@@ -125,10 +125,19 @@ fn html_with(status: StatusCode, html: String) -> Response {
     (status, headers, html).into_response()
 }
 
+/// Whether a request wants a page, as browsers do that go to an address.
+#[must_use]
+pub fn is_asked_for(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepts.is_some_and(|accepts| accepts.contains("text/html"))
+}
+
 #[derive(Template)]
 #[template(path = "error.html")]
 struct Failure<'a> {
     status: u16,
+    /// What goes on from here: the words of a link, and where it leads.
+    onward: (&'a str, &'a str),
     title: &'a str,
     detail: &'a str,
     request_id: &'a str,
@@ -143,6 +152,22 @@ pub fn failure(error: &ApiError, request_id: &str) -> Response {
         500..=599 => "Something went wrong",
         _ => "That did not work",
     };
-    let page = Failure { status: error.status().as_u16(), title, detail: error.detail(), request_id };
-    html_with(error.status(), page.render().unwrap_or_else(|_| title.to_owned()))
+    failed(error, title, ("To the overview", "/app"), request_id)
+}
+
+/// How an error looks on the way to sign in.
+#[must_use]
+pub fn not_signed_in(error: &ApiError, request_id: &str) -> Response {
+    let title = match error.status().as_u16() {
+        409 => "That identity was not bound",
+        500..=599 => "Signing in does not work just now",
+        _ => "You are not signed in",
+    };
+    failed(error, title, ("Back to sign-in", "/app/sign-in"), request_id)
+}
+
+fn failed(error: &ApiError, title: &str, onward: (&str, &str), request_id: &str) -> Response {
+    let status = error.status();
+    let page = Failure { status: status.as_u16(), onward, title, detail: error.detail(), request_id };
+    html_with(status, page.render().unwrap_or_else(|_| title.to_owned()))
 }

@@ -1,7 +1,6 @@
 //! What the dashboard counts: the audit log folded into roll-ups in the background, and the figures read from them.
 //! Nothing here stands in a call's way. Pages and JSON routes read through the same functions.
 
-mod edit;
 pub mod overview;
 pub mod proposal;
 pub mod readiness;

@@ -24,6 +24,8 @@ pub struct Overview {
     pub totals: Totals,
     /// All calls of the window before, as long.
     pub before: Totals,
+    /// Whether the organisation was there all of the window before: else what it had is no measure.
+    pub comparable: bool,
     /// How long a point of the series lasts, in seconds: an hour, or a day where the window is longer than a week.
     pub slot_seconds: i64,
     /// Over time, without gaps.
@@ -167,6 +169,7 @@ pub async fn overview(
         tokio::try_join!(insight.steps(org_id, now, agent), insight.steps(org_id, before, agent))?;
     let points = insight.series(org_id, now, slot, agent).await?;
     let uncounted = uncounted(store, org_id).await?;
+    let org = store.orgs().get(org_id).await?;
 
     let first = now.since.as_second() - now.since.as_second().rem_euclid(slot);
     let starts = (first..now.until.as_second()).step_by(usize::try_from(slot).unwrap_or(1));
@@ -190,6 +193,7 @@ pub async fn overview(
         agent_id: agent.map(str::to_owned),
         totals: Totals::of(&sum(calls.values())),
         before: Totals::of(&sum(calls_before.values())),
+        comparable: org.is_some_and(|org| org.created_at <= before.since),
         slot_seconds: slot,
         series: series.collect(),
         agents: named(&calls, &calls_before, |(agent, _)| agent),

@@ -7,12 +7,10 @@ use serde_json::{Value, json};
 use tappass_store::{Agent, PageRequest, Stopped, Window};
 use uuid::Uuid;
 
-use super::{
-    edit::{difference, set},
-    score,
-};
+use super::score;
 use crate::{
     error::ApiError,
+    pipeline_text::{difference, set},
     pipelines::{PipelineError, is_builtin},
     state::App,
 };

@@ -16,6 +16,7 @@ use axum::{
 use http::{HeaderValue, Request, StatusCode, header};
 
 use crate::{
+    dashboard::page,
     error::{ApiError, ErrorShape, Unrendered},
     router::error_shape_of,
     state::App,
@@ -49,6 +50,7 @@ where
     let id = RequestId::of(&request, &*app.ids);
     let method = request.method().clone();
     let guess = error_shape_of(request.uri().path());
+    let for_browser = page::is_asked_for(request.headers());
     request.extensions_mut().insert(id.clone());
 
     // Health is always answered: an overloaded server that is killed for silence makes it worse.
@@ -67,7 +69,11 @@ where
 
     let matched = response.extensions_mut().remove::<Matched>();
     if let Some(Unrendered(error)) = response.extensions_mut().remove::<Unrendered>() {
-        let rendered = error.render(matched.map_or(guess, |m| m.shape), id.as_str());
+        let shape = match matched.map_or(guess, |m| m.shape) {
+            ErrorShape::SignIn if !for_browser => ErrorShape::Problem,
+            shape => shape,
+        };
+        let rendered = error.render(shape, id.as_str());
         let bare = std::mem::replace(&mut response, rendered);
         if let Some(allow) = bare.headers().get(header::ALLOW) {
             response.headers_mut().insert(header::ALLOW, allow.clone());

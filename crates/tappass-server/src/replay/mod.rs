@@ -12,7 +12,9 @@ use std::{
 
 use jiff::Timestamp;
 use tappass_identity::vault::VaultError;
-use tappass_model::{AgentCaller, AgentCredential, Classification, Exchange, Flags, Mode, SessionRef, json};
+use tappass_model::{
+    AgentCaller, AgentCredential, Classification, Exchange, Flags, Mode, OrgFlags, SessionRef, json,
+};
 use tappass_pipeline::{Call, Compared, Known, Nobody, Pipeline, Services, compare, plan};
 use tappass_provider::dialects;
 use tappass_store::{KeptCall, KeptFilter, MemoryState};
@@ -89,6 +91,7 @@ struct Judge<'a> {
     known: Known,
     policies: Arc<dyn tappass_policy::Engine>,
     allowlist: tappass_detect::Allowlist,
+    org_flags: OrgFlags,
     providers: Arc<tappass_provider::Providers>,
     agents: HashMap<String, Option<Arc<AgentCaller>>>,
 }
@@ -106,6 +109,7 @@ impl<'a> Judge<'a> {
                 ApiError::unavailable("policy_unavailable", 5, detail)
             })?,
             allowlist: app.allowlists.of(org_id).await?,
+            org_flags: app.org_flags.of(org_id).await?,
             providers: app.own_providers.of(org_id).await?,
             agents: HashMap::new(),
         })
@@ -176,7 +180,7 @@ impl<'a> Judge<'a> {
         let shape = dialects::of(said.dialect);
         let request = shape.read_request(body, said.request.len()).map_err(|_| Unplayable::Unread)?;
         let flags = Flags::parse(&said.flags).map_err(|_| Unplayable::Unread)?;
-        let plan = plan(&flags, &caller.settings, self.pipeline)
+        let plan = plan(&flags, &caller.settings, &self.org_flags, self.pipeline)
             .map_err(|e| Unplayable::Refused(format!("the call would be refused with 422: {e}")))?;
         let lockdown = plan.mode == Mode::Lockdown;
         let exchange = Exchange {

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use futures_util::FutureExt;
-use http::{HeaderValue, StatusCode, header, uri::PathAndQuery};
+use http::{HeaderValue, StatusCode, uri::PathAndQuery};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tappass_identity::AuthError;
 
@@ -17,6 +17,7 @@ use super::Auth;
 use crate::{
     caller::{ByCookie, Caller, credential_given},
     cookies::Cookie,
+    dashboard::page,
     error::{ApiError, ErrorShape},
     middleware::{Matched, Replays, client_address, too_many_headers},
     origin::CSRF_HEADER,
@@ -62,10 +63,9 @@ fn sign_in_for(request: &Request) -> Option<Response> {
     if request.headers().contains_key("hx-request") {
         return Some((StatusCode::UNAUTHORIZED, [("hx-redirect", "/app/sign-in")]).into_response());
     }
-    let accepts = request.headers().get(header::ACCEPT)?.to_str().ok()?;
     let here = request.uri().path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
     let there = format!("/app/sign-in?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC));
-    accepts.contains("text/html").then(|| Redirect::to(&there).into_response())
+    page::is_asked_for(request.headers()).then(|| Redirect::to(&there).into_response())
 }
 
 async fn run(guard: &Guard, request: Request, next: Next) -> Response {

@@ -77,7 +77,7 @@ async fn unknown(method: Method, uri: Uri) -> ApiError {
             )
         }
         ErrorShape::Page => "The dashboard has no such page.".to_owned(),
-        ErrorShape::Problem => {
+        ErrorShape::Problem | ErrorShape::SignIn => {
             format!("There is no route {method} {path}; GET /openapi.json lists them all.")
         }
     };

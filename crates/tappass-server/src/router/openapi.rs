@@ -79,7 +79,9 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         success["content"] = json!({"application/json": {"schema": answer(schemas)}});
     }
     let (kind, name) = match route.shape {
-        ErrorShape::Problem | ErrorShape::Page => ("application/problem+json", "Problem"),
+        ErrorShape::Problem | ErrorShape::Page | ErrorShape::SignIn => {
+            ("application/problem+json", "Problem")
+        }
         ErrorShape::Of(
             Dialect::OpenAiChat
             | Dialect::OpenAiResponses

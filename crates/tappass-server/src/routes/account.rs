@@ -127,14 +127,14 @@ pub struct NewToken {
 #[derive(Serialize, JsonSchema)]
 pub struct TokenMade {
     #[serde(flatten)]
-    view: TokenView,
+    view: PersonalTokenView,
     /// Works as a bearer. Shown this once.
     token: String,
 }
 
 /// A personal token, without what makes it one.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct TokenView {
+pub struct PersonalTokenView {
     token_id: Uuid,
     name: String,
     role: Role,
@@ -163,7 +163,7 @@ impl SessionRow {
     }
 }
 
-impl From<PersonalToken> for TokenView {
+impl From<PersonalToken> for PersonalTokenView {
     fn from(token: PersonalToken) -> Self {
         Self {
             token_id: token.token_id,
@@ -291,9 +291,9 @@ pub async fn tokens(
     State(app): State<App>,
     Own(person): Own,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Listed<TokenView>>, ApiError> {
+) -> Result<Json<Listed<PersonalTokenView>>, ApiError> {
     let page = app.store.personal_tokens().list(person.org_id, person.user_id, &query.page()).await?;
-    Ok(Json(Listed::of(page, TokenView::from)))
+    Ok(Json(Listed::of(page, PersonalTokenView::from)))
 }
 
 /// `POST /auth/tokens`

@@ -15,7 +15,7 @@ use tappass_store::{Invitation, Member, Membership, PasswordReset};
 use uuid::Uuid;
 
 use super::{
-    account::{SessionRow, TokenView},
+    account::{PersonalTokenView, SessionRow},
     links::Handed,
 };
 use crate::{
@@ -263,10 +263,10 @@ pub async fn tokens(
     scope: Scope,
     Path(user): Path<String>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Listed<TokenView>>, ApiError> {
+) -> Result<Json<Listed<PersonalTokenView>>, ApiError> {
     let member = member(&app, &scope, &user).await?;
     let page = app.store.personal_tokens().list(scope.org_id, member.user.user_id, &query.page()).await?;
-    Ok(Json(Listed::of(page, TokenView::from)))
+    Ok(Json(Listed::of(page, PersonalTokenView::from)))
 }
 
 /// `DELETE /people/{user}/tokens/{token}`

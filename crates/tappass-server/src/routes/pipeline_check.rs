@@ -42,6 +42,8 @@ pub struct Checked {
     findings: Vec<Finding>,
     /// What it would change, step by step, against the pipeline of that name as it is; nothing where it is not valid.
     changes: Vec<Change>,
+    /// What it would be, step by step, as `GET /pipelines/{name}` tells it; of the steps that run.
+    steps: Vec<Value>,
     /// Whether there is a pipeline of that name.
     exists: bool,
     /// The hash it would have: two pipelines with one hash decide alike.
@@ -71,16 +73,27 @@ pub async fn check(
     };
     let exists = now.is_some();
     match app.pipelines.compile(&name, 1, text).await {
-        Ok(compiled) => Ok(Json(Checked {
-            valid: true,
-            findings: warnings(&compiled),
-            changes: between(now.as_ref().unwrap_or(&Value::Null), &compiled.describe()),
-            exists,
-            hash: Some(compiled.hash.clone()),
-        })),
+        Ok(compiled) => {
+            let mut described = compiled.describe();
+            Ok(Json(Checked {
+                valid: true,
+                findings: warnings(&compiled),
+                changes: between(now.as_ref().unwrap_or(&Value::Null), &described),
+                steps: described["steps"].as_array_mut().map(std::mem::take).unwrap_or_default(),
+                exists,
+                hash: Some(compiled.hash.clone()),
+            }))
+        }
         Err(PipelineError::Compile(error)) => {
             let findings = of_error(&error);
-            Ok(Json(Checked { valid: false, findings, changes: Vec::new(), exists, hash: None }))
+            Ok(Json(Checked {
+                valid: false,
+                findings,
+                changes: Vec::new(),
+                steps: Vec::new(),
+                exists,
+                hash: None,
+            }))
         }
         Err(other) => Err(super::pipelines::failed(other)),
     }

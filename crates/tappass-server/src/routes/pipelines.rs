@@ -1,6 +1,6 @@
 //! What governs agents: the presets, and the organisation's own pipelines in all their versions.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tappass_audit::EventType;
 use tappass_pipeline::{Pipeline, name_in};
-use tappass_store::PipelineVersion;
+use tappass_store::{PageRequest, PipelineVersion};
 use uuid::Uuid;
 
 use crate::{
@@ -261,4 +261,23 @@ pub struct StepView {
     enabled: bool,
     summary: String,
     parameters: Value,
+}
+
+/// The agents under each pipeline.
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn users(app: &App, org: Uuid) -> Result<BTreeMap<String, Vec<String>>, ApiError> {
+    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut page = PageRequest { limit: 500, cursor: None };
+    loop {
+        let agents = app.store.agents().list(org, &page).await?;
+        for agent in agents.items {
+            users.entry(agent.settings.pipeline).or_default().push(agent.agent_id);
+        }
+        match agents.next {
+            Some(next) => page.cursor = Some(next),
+            None => return Ok(users),
+        }
+    }
 }

@@ -24,6 +24,7 @@ use crate::{
     body::{RawJson, typed},
     caller::Caller,
     cookies::Cookie,
+    dashboard::page,
     error::ApiError,
     middleware::client_address,
     params::Params,
@@ -200,7 +201,10 @@ async fn ended(
             Session::answer(app, &done, true)
         }
     };
-    if let Some(next) = purpose.next.as_deref().and_then(|next| HeaderValue::from_str(next).ok()) {
+    // Who came with a browser and said nothing of where to go is shown a page, not JSON.
+    let usual =
+        page::is_asked_for(headers).then_some(if purpose.link.is_some() { "/app/account" } else { "/app" });
+    if let Some(next) = purpose.next.as_deref().or(usual).and_then(|next| HeaderValue::from_str(next).ok()) {
         let cookies = response.headers_mut().remove(header::SET_COOKIE);
         response = (StatusCode::SEE_OTHER, [(header::LOCATION, next)]).into_response();
         response.headers_mut().extend(cookies.map(|cookie| (header::SET_COOKIE, cookie)));

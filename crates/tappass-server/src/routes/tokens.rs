@@ -34,7 +34,7 @@ pub struct Attenuate {
 
 /// A token and what it says.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct TokenView {
+pub struct CapabilityTokenView {
     token: String,
     classification: Classification,
     tools: Vec<String>,

@@ -25,6 +25,13 @@ async fn signed_up() -> (Gateway, String, Value) {
     (gateway, made["session"]["token"].as_str().expect("a token").to_owned(), made)
 }
 
+/// It says what is wrong, with a hint at what is right.
+fn refused(answer: Answer, status: u16, code: &str, hint: &str) {
+    let problem = answer.json();
+    assert_eq!((answer.status.as_u16(), problem["code"].as_str()), (status, Some(code)), "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|d| d.contains(hint)), "{problem}");
+}
+
 fn types(events: &Value) -> Vec<&str> {
     let items = events["items"].as_array().expect("a list");
     items.iter().map(|e| e["event_type"].as_str().expect("a type")).collect()
@@ -130,11 +137,6 @@ async fn a_key_opens_until_it_is_revoked_or_its_agent_suspended() {
 async fn what_cannot_be_governed_is_refused_with_a_sentence() {
     let (gateway, token, _) = signed_up().await;
     let register = |body: Value| ask(&gateway, &token, Method::POST, "/agents/register", body);
-    let refused = |answer: Answer, status: u16, code: &str, hint: &str| {
-        let problem = answer.json();
-        assert_eq!((answer.status.as_u16(), problem["code"].as_str()), (status, Some(code)), "{problem}");
-        assert!(problem["detail"].as_str().is_some_and(|d| d.contains(hint)), "{problem}");
-    };
     for id in [
         "",
         "Claims",
@@ -508,4 +510,50 @@ async fn ready_as_long_as_its_parts_are() {
     assert_eq!(lost.status, 401);
     let metrics = ask(&gateway, ADMIN_KEY, Method::GET, "/metrics", NONE).await;
     assert!(metrics.text.contains("tappass_build_info"), "{}", metrics.text);
+}
+
+#[tokio::test]
+async fn an_organisation_locks_flags_for_all_its_agents_and_no_other() {
+    let world = World::new().await;
+    let (gateway, admin) = (&world.gateway, world.ours.admin.as_str());
+    let put = |body: Value| ask(gateway, admin, Method::PUT, "/settings/flags", body);
+    ask(gateway, admin, Method::POST, "/agents/register", json!({"agent_id": "locked", "preset": "starter"}))
+        .await;
+    refused(put(json!({"locks": {"pii": "hide"}})).await, 422, "invalid_body", "mask, block, flag, off");
+    refused(put(json!({"lock": {}})).await, 422, "invalid_body", "lock");
+    refused(
+        put(json!({"defaults": {"mode": "enforce"}})).await,
+        422,
+        "invalid_flags",
+        "each agent has its own",
+    );
+    // What the pipeline of an agent has no step for would refuse all its calls.
+    refused(put(json!({"locks": {"budget": "dev"}})).await, 422, "invalid_flags", "locked");
+
+    let said = json!({"locks": {"pii": "block"}, "defaults": {"secrets": "redact"}});
+    let done = put(said.clone()).await;
+    assert_eq!(
+        (done.status.as_u16(), &done.json()["locks"], &done.json()["version"]),
+        (200, &said["locks"], &json!(1))
+    );
+    let view = |admin: &str| {
+        let token = admin.to_owned();
+        async move { ask(gateway, &token, Method::GET, "/settings/flags", NONE).await.json() }
+    };
+    assert_eq!(view(admin).await["defaults"], said["defaults"]);
+    assert_eq!(view(&world.theirs.admin).await, json!({"locks": {}, "defaults": {}, "version": 0}));
+    let events =
+        ask(gateway, admin, Method::GET, "/audit?event_type=config_changed&limit=1", NONE).await.json();
+    let details = &events["items"][0]["details"];
+    assert_eq!((&details["setting"], &details["to"]), (&json!("flags"), &said), "{events:#}");
+
+    // Another change in between is not overwritten.
+    let stale = request(Method::PUT, "/settings/flags")
+        .header("authorization", format!("Bearer {admin}"))
+        .header("content-type", "application/json")
+        .header("if-match", "\"v0\"");
+    let stale = send(gateway, stale.body(Body::from("{}")).expect("a request")).await;
+    assert_eq!(stale.status, 412);
+    let done = put(json!({})).await.json();
+    assert_eq!((&done["locks"], &done["version"]), (&json!({}), &json!(2)), "everything is free again");
 }

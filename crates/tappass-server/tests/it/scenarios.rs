@@ -23,6 +23,9 @@ struct Scenario {
     agent: Option<Map<String, Value>>,
     #[serde(default)]
     overrides: Option<Value>,
+    /// What the organisation locks.
+    #[serde(default)]
+    org_flags: Option<Value>,
     #[serde(default)]
     flags: Option<String>,
     /// Calls of the same kind that come first.
@@ -195,6 +198,10 @@ async fn prepare(gateway: &Gateway, admin: &str, scenario: &Scenario) {
         let assigned =
             ask(gateway, admin, Method::PUT, "/agents/agent/pipeline", json!({"pipeline": "own"})).await;
         assert!(assigned.status.is_success(), "{assigned:?}");
+    }
+    if let Some(flags) = &scenario.org_flags {
+        let locked = ask(gateway, admin, Method::PUT, "/settings/flags", flags.clone()).await;
+        assert!(locked.status.is_success(), "{locked:?}");
     }
     if let Some(settings) = &scenario.agent {
         let changed = ask(gateway, admin, Method::PATCH, "/agents/agent", json!(settings)).await;

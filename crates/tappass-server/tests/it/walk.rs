@@ -88,6 +88,8 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
         }
         "/pipelines/{name}" if route.method == Method::PUT => json!({"preset": "starter"}),
         "/settings/payloads" if route.method == Method::PUT => json!({"keep_days": 1}),
+        "/settings/flags" if route.method == Method::PUT => json!({"locks": {"secrets": "redact"}}),
+        "/pipelines/edit" => json!({"pipeline": "preset: starter", "step": "detect_pii"}),
         "/pipelines/check" => json!({"pipeline": "preset: starter"}),
         "/pipelines/replay" => json!({"pipeline": "preset: starter"}),
         "/pipelines/import" => json!({"preset": "starter", "name": "imported"}),

@@ -4,6 +4,7 @@
 mod agents;
 mod approvals;
 mod attempts;
+mod audit_lists;
 mod connect;
 mod debug;
 mod identities;

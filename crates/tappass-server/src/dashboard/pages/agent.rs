@@ -35,6 +35,8 @@ struct AgentPage {
     levels: [Classification; Classification::ALL.len()],
     rows: Vec<Told>,
     base_url: String,
+    /// What the organisation locks for every agent: `flag=value`.
+    locks: Vec<String>,
     governs: bool,
     develops: bool,
 }
@@ -68,6 +70,7 @@ pub async fn show(
     let filter = AuditFilter { agent_id: Some(agent.agent_id.clone()), ..AuditFilter::default() };
     let page = PageRequest { limit: EVENTS, cursor: None };
     let events = app.store.audit().list(org, &filter, AuditOrder::NewestFirst, &page).await?;
+    let locks = app.org_flags.read(org).await?.value.locks.to_map();
     page::show(&AgentPage {
         shell: viewer.shell("/app/agents"),
         keys,
@@ -77,6 +80,7 @@ pub async fn show(
         levels: Classification::ALL,
         rows: events.items.iter().map(Told::of).collect(),
         base_url: app.base_url(),
+        locks: locks.into_iter().map(|(flag, value)| format!("{flag}={value}")).collect(),
         governs: viewer.governs(),
         develops: viewer.develops(),
         agent,

@@ -112,6 +112,7 @@ fn tiles(o: &Overview, filters: &str) -> Vec<Tile> {
     let (now, before) = (&o.totals, &o.before);
     let of =
         |pick: fn(&Point) -> u64, fill| chart::spark(&o.series.iter().map(pick).collect::<Vec<_>>(), fill);
+    let change = |now, before| if o.comparable { change(now, before) } else { String::new() };
     let counted = |name, n: u64, was: u64, note: String, href: String, line| Tile {
         name,
         value: format::short(&n),
@@ -222,7 +223,8 @@ fn simple(o: &Overview, name: &str, series: &[Series], pick: fn(&Point) -> u64) 
     chart::bars(name, series, &chart::fewer(&bars(o, |p| vec![pick(p)]), SLIM), (360, 150))
 }
 
-/// A bar for each point. Where there are many, a label stands at each day, or every fifth.
+/// A bar for each point. Where there are many, a label stands at each day, or every fifth. Hours are told in UTC, and by
+/// `static/app.js` in the zone of who looks; days are those of UTC.
 fn bars(o: &Overview, parts: impl Fn(&Point) -> Vec<u64>) -> Vec<Bar> {
     let hourly = o.slot_seconds < 86_400;
     let bar = |(i, point): (usize, &Point)| {
@@ -236,6 +238,7 @@ fn bars(o: &Overview, parts: impl Fn(&Point) -> Vec<u64>) -> Vec<Bar> {
             }
         };
         Bar {
+            hours: if hourly { Some((point.at.clone(), 1)) } else { None },
             title: at.strftime(if hourly { "%a %-d %b, %H:%M UTC" } else { "%a %-d %b" }).to_string(),
             label: label.unwrap_or_default(),
             parts: parts(point),

@@ -134,7 +134,7 @@ pub async fn show(
         "versions" if pipeline.version > 0 => "versions",
         _ => "steps",
     };
-    let mut users = super::pipelines::users(&app, org).await?;
+    let mut users = crate::routes::pipelines::users(&app, org).await?;
     page::show(&Page {
         shell: viewer.shell("/app/pipelines"),
         agents: users.remove(&name).unwrap_or_default(),

@@ -1,12 +1,11 @@
 //! `/app/pipelines`: what can govern agents, and whom it governs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
 use tappass_pipeline::Pipeline;
 use tappass_store::PageRequest;
-use uuid::Uuid;
 
 use crate::{
     dashboard::{
@@ -14,7 +13,7 @@ use crate::{
         page::{self, Shell},
     },
     error::ApiError,
-    routes::pipelines::compiled,
+    routes::pipelines::{compiled, users},
     state::App,
 };
 
@@ -55,20 +54,4 @@ pub async fn show(State(app): State<App>, viewer: Viewer) -> Result<Response, Ap
     let builtin = presets.into_iter().map(line).collect();
     let (shell, may_write) = (viewer.shell("/app/pipelines"), viewer.governs());
     page::show(&Pipelines { shell, own, builtin, names, may_write })
-}
-
-/// The agents under each pipeline.
-pub(super) async fn users(app: &App, org: Uuid) -> Result<BTreeMap<String, Vec<String>>, ApiError> {
-    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut page = PageRequest { limit: 500, cursor: None };
-    loop {
-        let agents = app.store.agents().list(org, &page).await?;
-        for agent in agents.items {
-            users.entry(agent.settings.pipeline).or_default().push(agent.agent_id);
-        }
-        match agents.next {
-            Some(next) => page.cursor = Some(next),
-            None => return Ok(users),
-        }
-    }
 }

@@ -6,7 +6,6 @@ use axum::{
     response::Response,
 };
 use jiff::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tappass_model::Mode;
@@ -226,11 +225,6 @@ fn marked(example: &Example) -> &'static str {
 
 fn when(ts: &str) -> Html {
     ts.parse().map(|ts: Timestamp| format::time(&ts)).unwrap_or_default()
-}
-
-/// As it must stand in a query.
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// `2026-11-22 09:30`, for paper, which knows no time zone of its reader's.

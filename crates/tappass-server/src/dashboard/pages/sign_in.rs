@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use crate::{
@@ -31,7 +30,7 @@ struct SignIn {
 /// Another issuer at which one can sign in.
 pub(super) struct Way {
     pub name: String,
-    pub href: String,
+    pub id: &'static str,
 }
 
 /// The form.
@@ -40,16 +39,12 @@ pub(super) struct Way {
 /// 500 when the template fails.
 pub async fn show(State(app): State<App>, Params(query): Params<Query>) -> Result<Response, ApiError> {
     let next = inside(query.next.as_deref());
-    page::show(&SignIn { ways: ways(&app, &next), next })
+    page::show(&SignIn { ways: ways(&app), next })
 }
 
-/// The issuers that are configured, each with the address at which a browser begins to come to `next`.
-fn ways(app: &App, next: &str) -> Vec<Way> {
-    let next = utf8_percent_encode(next, NON_ALPHANUMERIC);
-    let way = |one: &Issuing| Way {
-        name: one.issuer().name.clone(),
-        href: format!("/auth/{}?next={next}", one.issuer().provider.id()),
-    };
+/// The issuers that are configured.
+fn ways(app: &App) -> Vec<Way> {
+    let way = |one: &Issuing| Way { name: one.issuer().name.clone(), id: one.issuer().provider.id() };
     app.sso.configured().map(way).collect()
 }
 

@@ -12,6 +12,7 @@
 //   <button data-open="#dialog">          opens a dialog; data-close closes the one around it
 //   <button data-copy="#id">              copies a text
 //   <time datetime="…">                   is told in this person's time zone, with UTC as its title
+//   <g data-at="…" data-hours="1">         a bar of a chart for these hours is told in that zone too; data-zone says which
 //   <div data-live="/audit/stream?…">     gets the event `live` when the log grows, at most once per data-every ms
 //   <… data-rows>                         j, k and Enter walk through its links; / goes to the search; ? tells the keys
 //   <… data-from-fragment>               its input gets what stands behind the # of the address, and is hidden then
@@ -332,7 +333,26 @@
     const text = `${Math.floor(n)}${unit}`;
     return ahead ? `in ${text}` : s < 2 ? "now" : `${text} ago`;
   }
-  const localise = (within) => all("time[datetime]", within).forEach(local);
+  /** Hours of a chart in this person's zone: what a bar is called, and which have a label. The page says them in UTC. */
+  function localChart(svg) {
+    const bars = all("g[data-at]", svg);
+    const one_day = bars.reduce((sum, bar) => sum + Number(bar.dataset.hours), 0) <= 24;
+    for (const bar of bars) {
+      const hours = Array.from({ length: Number(bar.dataset.hours) }, (_, i) => new Date(Date.parse(bar.dataset.at) + i * 3600000));
+      const told = (date, options) => date.toLocaleString("en-GB", { hour12: false, ...options });
+      const title = $("title", bar);
+      const said = told(hours[0], { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+      title.textContent = [said, ...title.textContent.split("\n").slice(1)].join("\n");
+      const marked = hours.find((date) => (one_day ? date.getHours() % 3 === 0 : date.getHours() === 0));
+      $("text", bar).textContent = !marked ? "" : one_day ? told(marked, { hour: "2-digit", minute: "2-digit" }) : told(marked, { weekday: "short", day: "numeric" });
+    }
+  }
+  const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  function localise(within) {
+    all("time[datetime]", within).forEach(local);
+    all("svg.chart", within).forEach(localChart);
+    if (ZONE) all("[data-zone]", within).forEach((place) => { place.textContent = ZONE; });
+  }
   setInterval(() => all('time[data-style="ago"]').forEach(local), 15000);
 
   // What happens now

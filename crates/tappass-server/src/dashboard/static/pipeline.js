@@ -62,6 +62,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (mine !== asked) return;
     if (!answer.ok) { show($("#check"), el("p", { class: "form-error" }, answer.body?.detail ?? "The gateway does not answer.")); return; }
     const { valid, findings, changes } = answer.body;
+    text.dispatchEvent(new CustomEvent("checked", { detail: answer.body }));
     wrong = new Set(findings.filter((one) => one.severity === "error").map((one) => one.line));
     numbered();
     const save = $("[data-save]");
@@ -124,6 +125,7 @@ document.addEventListener("DOMContentLoaded", () => {
     clearTimeout(waiting);
     waiting = setTimeout(check, 250);
   });
+  text.addEventListener("check", check);
   text.addEventListener("scroll", () => { gutter.scrollTop = text.scrollTop; });
   // Tab indents, as editors do; Escape, then Tab, leaves as everywhere.
   let leaving = false;

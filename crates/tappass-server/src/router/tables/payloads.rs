@@ -1,18 +1,37 @@
-//! What calls say, where it is kept, and what is made of it.
+//! What an organisation sets for all its agents: flags that are locked, what is kept of calls; and what is made of that.
 
 use http::{Method, StatusCode};
+
+use tappass_model::OrgFlags;
 
 use crate::{
     kept::Payloads,
     replay::Replayed,
-    router::table::{AUDITOR, DEVELOPER, ORG_ADMIN, Route},
-    routes::{payloads, replay},
+    router::table::{AUDITOR, DEVELOPER, MEMBER, ORG_ADMIN, Route},
+    routes::{org_flags, payloads, replay},
 };
 
 /// Its lines.
 pub fn routes() -> Vec<Route> {
     let ok = StatusCode::OK;
     vec![
+        Route::new(
+            Method::GET,
+            "/settings/flags",
+            MEMBER,
+            org_flags::show,
+            "The flags that are locked for every agent, and the defaults",
+        )
+        .gives::<org_flags::OrgFlagsView>(ok),
+        Route::new(
+            Method::PUT,
+            "/settings/flags",
+            ORG_ADMIN,
+            org_flags::put,
+            "Locks flags for every agent and sets defaults; a call may only tighten a lock",
+        )
+        .takes::<OrgFlags>()
+        .gives::<org_flags::OrgFlagsView>(ok),
         Route::new(
             Method::GET,
             "/settings/payloads",

@@ -108,7 +108,7 @@ fn own() -> Vec<Route> {
             "One's personal tokens in the organisation one acts in",
         )
         .asks::<ListQuery>()
-        .gives::<Listed<account::TokenView>>(ok),
+        .gives::<Listed<account::PersonalTokenView>>(ok),
         Route::new(
             Method::POST,
             "/auth/tokens",
@@ -257,7 +257,7 @@ fn members() -> Vec<Route> {
             "Somebody's personal tokens in this organisation",
         )
         .asks::<ListQuery>()
-        .gives::<Listed<account::TokenView>>(ok),
+        .gives::<Listed<account::PersonalTokenView>>(ok),
         Route::new(
             Method::DELETE,
             "/people/{user}/tokens/{token}",

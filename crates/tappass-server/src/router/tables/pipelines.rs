@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use crate::{
     params::{ListQuery, Listed},
     router::table::{AUDITOR, MEMBER, ORG_ADMIN, Route},
-    routes::{allowlist, pipeline_check, pipelines, policies, providers},
+    routes::{allowlist, pipeline_check, pipeline_edit, pipelines, policies, providers},
 };
 
 /// Its lines.
@@ -78,6 +78,15 @@ pub fn routes() -> Vec<Route> {
         )
         .takes::<pipeline_check::Unsaved>()
         .gives::<pipeline_check::Checked>(ok),
+        Route::new(
+            Method::POST,
+            "/pipelines/edit",
+            MEMBER,
+            pipeline_edit::edit,
+            "A pipeline's text with one parameter set, all else as it was written; writes nothing",
+        )
+        .takes::<pipeline_edit::Edit>()
+        .gives::<pipeline_edit::Edited>(ok),
         Route::new(
             Method::GET,
             "/pipelines/{name}/versions",

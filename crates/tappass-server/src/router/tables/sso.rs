@@ -6,6 +6,7 @@ use tappass_identity::oidc::Provider;
 
 use crate::{
     caller::Caller,
+    error::ErrorShape,
     params::Params,
     router::table::{Auth, Route},
     routes::{auth::Session, sso},
@@ -26,24 +27,30 @@ fn of(provider: Provider) -> Vec<Route> {
     let [begin, callback, link, token] = paths(provider);
     let ok = StatusCode::OK;
     vec![
-        Route::new(
-            Method::GET,
-            begin,
-            Auth::Public,
-            move |State(app): State<App>, Params(asked)| sso::begin(provider, app, asked),
-            "Sends a browser to the issuer to sign in",
-        )
-        .asks::<sso::Begin>()
-        .gives_nothing(StatusCode::SEE_OTHER),
-        Route::new(
-            Method::GET,
-            callback,
-            Auth::Public,
-            move |State(app): State<App>, request: Request| sso::callback(provider, app, request),
-            "Where the issuer sends the browser back to",
-        )
-        .asks::<sso::Answer>()
-        .gives::<Session>(ok),
+        Route {
+            shape: ErrorShape::SignIn,
+            ..Route::new(
+                Method::GET,
+                begin,
+                Auth::Public,
+                move |State(app): State<App>, Params(asked)| sso::begin(provider, app, asked),
+                "Sends a browser to the issuer to sign in",
+            )
+            .asks::<sso::Begin>()
+            .gives_nothing(StatusCode::SEE_OTHER)
+        },
+        Route {
+            shape: ErrorShape::SignIn,
+            ..Route::new(
+                Method::GET,
+                callback,
+                Auth::Public,
+                move |State(app): State<App>, request: Request| sso::callback(provider, app, request),
+                "Where the issuer sends the browser back to",
+            )
+            .asks::<sso::Answer>()
+            .gives::<Session>(ok)
+        },
         Route::new(
             Method::POST,
             link,

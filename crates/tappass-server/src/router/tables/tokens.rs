@@ -38,7 +38,7 @@ pub fn routes() -> Vec<Route> {
             "Makes a narrower capability token of one of the agent's",
         )
         .takes::<tokens::Attenuate>()
-        .gives::<tokens::TokenView>(ok),
+        .gives::<tokens::CapabilityTokenView>(ok),
         Route::new(
             Method::POST,
             "/tokens/verify",
