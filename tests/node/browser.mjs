@@ -25,18 +25,18 @@ export function browser() {
   return chromium.launch({ executablePath, args: QUIET });
 }
 
-/** For the tests of a file: a gateway, with these variables beside its own, and a browser; ended after them. */
-export function stage(variables) {
+/** For the tests of a file: a gateway and a browser, which `set` is given before them; ended after them. */
+export function stage(set) {
   const on = {};
   before(async () => {
-    on.gateway = await start(variables);
+    on.gateway = await start();
     on.browser = await browser();
+    await set(on);
   });
   after(async () => {
     await on.browser?.close();
     await on.gateway?.stop();
   });
-  return on;
 }
 
 /** A browser of somebody else's, with nobody signed in. */

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join, resolve } from "node:path";
-import { before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { serious, signedIn, stage } from "./browser.mjs";
@@ -14,9 +14,8 @@ import { completion, SECRET } from "./gateway.mjs";
 const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
 const POLICY = "preset: standard\noverrides:\n  require_approval: {enabled: true, when: [{tool: \"pay_*\"}]}\n";
 
-const on = stage();
 let gateway, browser, page;
-before(async () => {
+stage(async (on) => {
   ({ gateway, browser } = on);
   gateway.provider.will({ body: completion("Done.") });
   page = await signedIn(browser, gateway);

@@ -70,6 +70,21 @@ test("every page, in every look", async () => {
   assert.deepEqual(page.troubles, []);
 });
 
+test("figures are compared with the week before, and hours told where one is", async () => {
+  const { comparable, before, totals, new: news } = await ask("/insight/overview?window=7d");
+  assert.ok(comparable && before.calls > totals.calls / 2, `${before.calls} before, ${totals.calls} now`);
+  assert.deepEqual(news.agents, ["research-agent"]);
+  await page.goto(`${url}/app?window=24h`);
+  assert.equal(await page.locator("[data-zone]").innerText(), "Europe/Brussels");
+  const bars = await page.locator("svg.chart").first().locator("g[data-at]").evaluateAll((all) =>
+    all.map((bar) => [bar.dataset.at, bar.querySelector("title").textContent.split("\n")[0], bar.querySelector("text").textContent]));
+  for (const [at, said, label] of bars) {
+    const hour = new Intl.DateTimeFormat("en-GB", { timeZone: "Europe/Brussels", hour: "2-digit", hourCycle: "h23" }).format(new Date(at));
+    assert.ok(said.endsWith(`, ${hour}:00`), `${at} is ${said}`);
+    assert.equal(label, Number(hour) % 3 === 0 ? `${hour}:00` : "");
+  }
+});
+
 test("the door", async () => {
   const context = await browser.newContext();
   const other = await context.newPage();

@@ -3,16 +3,15 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
 import { looked_at, serious, signedIn, stage, stranger } from "./browser.mjs";
 
 const PASSWORD = "correct horse battery";
 const LONG = "a-very-long-name-of-somebody-who-has-many-of-them.and-then-some@department-of-long-names.client.example";
 
-const on = stage();
 let gateway, browser, page;
-before(() => ({ gateway, browser } = on));
+stage((on) => ({ gateway, browser } = on));
 
 /** What an authenticator app shows, `ahead` half minutes from now (RFC 6238). */
 function code(secret, ahead = 0) {

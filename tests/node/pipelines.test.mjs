@@ -2,14 +2,13 @@
 // calls before it is saved; then it is saved, and rolled back.
 
 import assert from "node:assert/strict";
-import { before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
 import { serious, signedIn, stage } from "./browser.mjs";
 import { completion } from "./gateway.mjs";
 
-const on = stage();
 let gateway, page;
-before(async () => {
+stage(async (on) => {
   ({ gateway } = on);
   gateway.provider.will({ body: completion("Done.") });
   page = await signedIn(on.browser, gateway);

@@ -136,7 +136,7 @@ impl AuditTable<'_> {
             "SELECT ts FROM audit_events WHERE org_id = $1 AND ts >= $2 ORDER BY ts LIMIT 1 OFFSET {FEW}"
         );
         let select = query(AssertSqlSafe(sql)).bind(org_id.to_string()).bind(since.as_microsecond());
-        Ok(self.0.read().await?.fetch_optional(select).await?.is_some())
+        Ok(self.0.read(org_id).await?.fetch_optional(select).await?.is_some())
     }
 
     /// Sessions with events among the last [`SEARCHED`] up to the one numbered `before`, the one with the newest event

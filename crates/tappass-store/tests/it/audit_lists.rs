@@ -27,12 +27,17 @@ async fn log(store: &Store, org_id: Uuid, events: u64) {
         hash: seq.to_string(),
         body: "{}".to_owned(),
     };
-    let mut tx = store.audit().begin().await.expect("begins");
+    let mut tx = store.audit().begin(org_id).await.expect("begins");
     tx.lock(org_id).await.expect("a head");
     tx.commit().await.expect("commits");
-    let rows = (1..=events).map(row).collect();
-    let end = head(events, &events.to_string());
-    assert!(store.audit().append_at(org_id, &head(0, &zero), &end, rows).await.expect("appends"));
+    // As many at once as the writer of the log does.
+    let (mut last, all) = (head(0, &zero), (1..=events).map(row).collect::<Vec<_>>());
+    for rows in all.chunks(200) {
+        let seq = last.size + rows.len() as u64;
+        let end = head(seq, &seq.to_string());
+        assert!(store.audit().append_at(org_id, &last, &end, rows.to_vec()).await.expect("appends"));
+        last = end;
+    }
 }
 
 async fn found(store: &Store, org_id: Uuid, filter: &AuditFilter) -> Vec<u64> {

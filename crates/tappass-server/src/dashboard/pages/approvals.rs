@@ -24,6 +24,7 @@ const DECIDED: u32 = 30;
 #[template(path = "approvals.html")]
 struct Inbox {
     shell: Shell,
+    from: String,
     waiting: Vec<Question>,
     more: bool,
     decided: Vec<Approval>,
@@ -54,6 +55,7 @@ struct Changes {
 /// 503 when the database does not answer.
 pub async fn show(State(app): State<App>, viewer: Viewer) -> Result<Response, ApiError> {
     let (org, now) = (viewer.scope.org_id, app.clock.now());
+    let from = super::log_end(&app, org).await?;
     let approvals = app.store.approvals();
     let filter = ApprovalFilter { agent_uuid: None, state: Some(ApprovalState::Pending) };
     let page = PageRequest { limit: WAITING, cursor: None };
@@ -71,7 +73,7 @@ pub async fn show(State(app): State<App>, viewer: Viewer) -> Result<Response, Ap
     let mut decided: Vec<_> =
         recent.items.into_iter().filter(|approval| approval.state != ApprovalState::Pending).collect();
     decided.truncate(DECIDED as usize);
-    page::show(&Inbox { shell: viewer.shell("/app/approvals"), waiting, more, decided })
+    page::show(&Inbox { shell: viewer.shell("/app/approvals"), from, waiting, more, decided })
 }
 
 async fn question(app: &App, approval: Approval) -> Result<Question, ApiError> {

@@ -35,6 +35,7 @@ struct Audit {
     types: [EventType; EventType::ALL.len()],
     rows: Vec<Told>,
     next: Option<String>,
+    from: String,
     log: Log,
 }
 
@@ -59,6 +60,7 @@ pub async fn show(
     let shown = query.clone();
     let (filter, mut page) = query.read()?;
     page.limit = page.limit.min(PIECE);
+    let from = super::log_end(&app, org).await?;
     let found = app.store.audit().list(org, &filter, AuditOrder::NewestFirst, &page).await?;
     let head = app.store.audit().head(org).await?;
     let checkpoint = app.store.audit().last_checkpoint(org).await?;
@@ -71,6 +73,7 @@ pub async fn show(
         types: EventType::ALL,
         rows: found.items.iter().map(Told::of).collect(),
         next: found.next,
+        from,
         log: Log {
             size: head.map_or(0, |head| head.size),
             sealed: checkpoint.as_ref().map_or(0, |sealed| sealed.size),

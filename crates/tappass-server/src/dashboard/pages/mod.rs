@@ -20,10 +20,16 @@ pub mod sign_in;
 pub mod status;
 pub mod tools;
 
-use tappass_store::PageRequest;
+use tappass_store::{PageRequest, audit::cursor_after};
 use uuid::Uuid;
 
 use crate::{error::ApiError, state::App};
+
+/// Where the log ends, as `/audit/stream` goes on from. A live page asks before it reads anything, so that nothing falls
+/// between what it shows and what its stream tells.
+pub(super) async fn log_end(app: &App, org: Uuid) -> Result<String, ApiError> {
+    Ok(cursor_after(app.store.audit().head(org).await?.map_or(0, |head| head.size)))
+}
 
 /// The names of an organisation's agents, for filters: the first five hundred.
 pub(super) async fn agent_ids(app: &App, org: Uuid) -> Result<Vec<String>, ApiError> {

@@ -39,6 +39,7 @@ const TOKENS: [Series; 1] = [Series { name: "tokens", fill: "accent" }];
 #[template(path = "overview.html")]
 struct OverviewPage {
     shell: Shell,
+    from: String,
     o: Overview,
     /// How the window is said: `7 days`.
     span: String,
@@ -79,6 +80,7 @@ pub async fn show(
     let org = viewer.scope.org_id;
     let window = WindowView::parse(query.window.as_deref(), app.clock.now())?;
     let agent = query.agent_id.as_deref().filter(|agent| !agent.is_empty());
+    let from = super::log_end(&app, org).await?;
     let o = overview(&app.store, org, window, agent).await?;
     let filters = match agent {
         Some(agent) => format!("window={}&agent_id={agent}", o.window.name),
@@ -86,6 +88,7 @@ pub async fn show(
     };
     page::show(&OverviewPage {
         shell: viewer.shell("/app"),
+        from,
         span: said(&o.window.name),
         windows: WINDOWS,
         agents: super::agent_ids(&app, org).await?,

@@ -97,6 +97,7 @@ document.addEventListener("DOMContentLoaded", () => {
     button.disabled = true;
     show(place, quiet("Judging …"));
     place.classList.remove("stale");
+    place.dataset.tried = "";
     const since = new Date(Date.now() - Number($("#window").value) * 86400000).toISOString();
     const answer = await api("POST", "/pipelines/replay", { name, pipeline: text.value, since });
     button.disabled = false;
@@ -121,7 +122,12 @@ document.addEventListener("DOMContentLoaded", () => {
   let waiting = null;
   text.addEventListener("input", () => {
     numbered();
-    $("#tried")?.classList.add("stale");
+    // What was tried was another text.
+    const tried = $("#tried[data-tried]:not(.stale)");
+    if (tried) {
+      tried.classList.add("stale");
+      tried.prepend(el("p", {}, "The text has changed since: try it again."));
+    }
     clearTimeout(waiting);
     waiting = setTimeout(check, 250);
   });

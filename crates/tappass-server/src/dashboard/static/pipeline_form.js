@@ -147,7 +147,6 @@ document.addEventListener("DOMContentLoaded", async () => {
   text.addEventListener("checked", (event) => {
     const { valid, steps: now } = event.detail;
     place.inert = !valid;
-    place.classList.toggle("stale", !valid);
     if (!valid) { status.textContent = "The text has to be valid before a form can change it."; return; }
     if (status.textContent.startsWith("The text has to")) status.textContent = "";
     const by_id = new Map(now.map((step) => [step.id, step]));
