@@ -26,7 +26,7 @@ async fn signed_up() -> (Gateway, String, Value) {
 }
 
 /// It says what is wrong, with a hint at what is right.
-fn refused(answer: Answer, status: u16, code: &str, hint: &str) {
+fn refused(answer: &Answer, status: u16, code: &str, hint: &str) {
     let problem = answer.json();
     assert_eq!((answer.status.as_u16(), problem["code"].as_str()), (status, Some(code)), "{problem}");
     assert!(problem["detail"].as_str().is_some_and(|d| d.contains(hint)), "{problem}");
@@ -147,28 +147,28 @@ async fn what_cannot_be_governed_is_refused_with_a_sentence() {
         "register",
         "0198c5a0-0000-7000-8000-000000000000",
     ] {
-        refused(register(json!({"agent_id": id})).await, 422, "invalid_agent_id", "claims-processor");
+        refused(&register(json!({"agent_id": id})).await, 422, "invalid_agent_id", "claims-processor");
     }
     refused(
-        register(json!({"agent_id": "a", "preset": "strict"})).await,
+        &register(json!({"agent_id": "a", "preset": "strict"})).await,
         422,
         "unknown_pipeline",
         "GET /pipelines",
     );
-    refused(register(json!({"agent_id": "a", "colour": "red"})).await, 422, "invalid_body", "colour");
-    refused(register(json!({"agent_id": "a", "mode": "loud"})).await, 422, "invalid_body", "`mode`");
-    refused(register(json!({"agent_id": "a", "name": "\u{1b}[2J"})).await, 422, "invalid_text", "control");
+    refused(&register(json!({"agent_id": "a", "colour": "red"})).await, 422, "invalid_body", "colour");
+    refused(&register(json!({"agent_id": "a", "mode": "loud"})).await, 422, "invalid_body", "`mode`");
+    refused(&register(json!({"agent_id": "a", "name": "\u{1b}[2J"})).await, 422, "invalid_text", "control");
     assert_eq!(register(json!({"agent_id": "a"})).await.status, 201);
-    refused(register(json!({"agent_id": "a"})).await, 409, "conflict", "already exists");
+    refused(&register(json!({"agent_id": "a"})).await, 409, "conflict", "already exists");
     let patch = |body: Value| ask(&gateway, &token, Method::PATCH, "/agents/a", body);
-    refused(patch(json!({"floor": "enforce"})).await, 422, "mode_below_floor", "raise the mode");
-    refused(patch(json!({"flags": {"pii": "hide"}})).await, 422, "invalid_body", "mask, block, flag, off");
-    refused(patch(json!({"pipeline": "nothing"})).await, 422, "unknown_pipeline", "nothing");
+    refused(&patch(json!({"floor": "enforce"})).await, 422, "mode_below_floor", "raise the mode");
+    refused(&patch(json!({"flags": {"pii": "hide"}})).await, 422, "invalid_body", "mask, block, flag, off");
+    refused(&patch(json!({"pipeline": "nothing"})).await, 422, "unknown_pipeline", "nothing");
     let list = |query: &'static str| ask(&gateway, &token, Method::GET, query, NONE);
-    refused(list("/agents?limt=3").await, 400, "invalid_query", "limt");
-    refused(list("/agents?cursor=zz").await, 400, "invalid_cursor", "begin without one");
-    refused(list("/audit?event_type=nonsense").await, 400, "invalid_query", "llm_call_blocked");
-    refused(list("/audit?since=yesterday").await, 400, "invalid_query", "2026-");
+    refused(&list("/agents?limt=3").await, 400, "invalid_query", "limt");
+    refused(&list("/agents?cursor=zz").await, 400, "invalid_cursor", "begin without one");
+    refused(&list("/audit?event_type=nonsense").await, 400, "invalid_query", "llm_call_blocked");
+    refused(&list("/audit?since=yesterday").await, 400, "invalid_query", "2026-");
 }
 
 #[tokio::test]
@@ -519,16 +519,16 @@ async fn an_organisation_locks_flags_for_all_its_agents_and_no_other() {
     let put = |body: Value| ask(gateway, admin, Method::PUT, "/settings/flags", body);
     ask(gateway, admin, Method::POST, "/agents/register", json!({"agent_id": "locked", "preset": "starter"}))
         .await;
-    refused(put(json!({"locks": {"pii": "hide"}})).await, 422, "invalid_body", "mask, block, flag, off");
-    refused(put(json!({"lock": {}})).await, 422, "invalid_body", "lock");
+    refused(&put(json!({"locks": {"pii": "hide"}})).await, 422, "invalid_body", "mask, block, flag, off");
+    refused(&put(json!({"lock": {}})).await, 422, "invalid_body", "lock");
     refused(
-        put(json!({"defaults": {"mode": "enforce"}})).await,
+        &put(json!({"defaults": {"mode": "enforce"}})).await,
         422,
         "invalid_flags",
         "each agent has its own",
     );
     // What the pipeline of an agent has no step for would refuse all its calls.
-    refused(put(json!({"locks": {"budget": "dev"}})).await, 422, "invalid_flags", "locked");
+    refused(&put(json!({"locks": {"budget": "dev"}})).await, 422, "invalid_flags", "locked");
 
     let said = json!({"locks": {"pii": "block"}, "defaults": {"secrets": "redact"}});
     let done = put(said.clone()).await;
