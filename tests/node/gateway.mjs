@@ -75,6 +75,12 @@ async function standIn() {
   const server = createServer(async (request, response) => {
     let body = "";
     for await (const piece of request) body += piece;
+    if (request.method === "GET") {
+      // Which models there are: whoever tries a key asks that.
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ object: "list", data: [{ id: "gpt-x", object: "model" }] }));
+      return;
+    }
     provider.requests.push({ path: request.url, headers: request.headers, body: JSON.parse(body) });
     const nothing = { status: 400, body: { error: { message: "no answer was prepared" } } };
     const answer = provider.answers.length > 1 ? provider.answers.shift() : (provider.answers[0] ?? nothing);

@@ -63,10 +63,21 @@ describe("people, in the browser", () => {
     await page.getByLabel("The code that it shows").fill(code(secret));
     await page.getByRole("button", { name: "Confirm" }).click();
     await page.locator("#codes[open]").waitFor();
-    assert.equal((await page.locator("#recovery").innerText()).trim().split("\n").length, 10);
+    const had = (await page.locator("#recovery").innerText()).trim();
+    assert.equal(had.split("\n").length, 10);
     await page.getByRole("link", { name: "I have kept them" }).click();
     await says("of your recovery codes are left");
     assert.ok(!(await page.content()).includes(secret), "it is not shown again");
+
+    await page.getByRole("button", { name: "New recovery codes" }).click();
+    await page.locator("#renew-password").fill(PASSWORD);
+    await page.getByRole("button", { name: "Get new ones" }).click();
+    await page.locator("#codes[open]").waitFor();
+    const renewed = (await page.locator("#recovery").innerText()).trim();
+    assert.equal(renewed.split("\n").length, 10);
+    assert.notEqual(renewed, had);
+    await page.getByRole("link", { name: "I have kept them" }).click();
+    await says("of your recovery codes are left");
 
     const other = await elsewhere();
     await other.goto(`${gateway.url}/app/sign-in?next=%2Fapp%2Faccount`);
@@ -260,6 +271,11 @@ describe("people, in the browser", () => {
     await page.locator("td", { hasText: "yours" }).waitFor();
     assert.ok(!(await page.content()).includes(key));
     await picture("credentials");
+    await page.getByRole("button", { name: "Test", exact: true }).click();
+    await page.locator("#tried[open]").waitFor();
+    assert.match(await page.locator("#tried").innerText(), /openai:\s*ok\s+it lists 1 models/);
+    await nothing_serious("a credential that was tried");
+    await page.locator("#tried").getByRole("button", { name: "Close" }).click();
     await page.getByRole("button", { name: "Remove" }).click();
     await page.locator("dialog[open] .primary").click();
     await says("No credentials of your own");
