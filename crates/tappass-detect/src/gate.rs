@@ -70,6 +70,23 @@ impl Fitting {
 pub(crate) struct Armed {
     pub(crate) from: usize,
     pub(crate) to: usize,
+    /// It is one start, and known to be one: nobody has to look which starts lie within.
+    pub(crate) is_start: bool,
+}
+
+impl Armed {
+    pub(crate) const fn start(at: usize) -> Self {
+        Self { from: at, to: at, is_start: true }
+    }
+
+    pub(crate) const fn range(from: usize, to: usize) -> Self {
+        Self { from, to, is_start: false }
+    }
+
+    /// Both, and what lies between.
+    pub(crate) fn join(&mut self, other: Self) {
+        *self = Self::range(self.from.min(other.from), self.to.max(other.to));
+    }
 }
 
 impl Gate {
@@ -178,7 +195,7 @@ impl Gate {
             }
             let to = view.base + from + hit.start();
             for arm in &self.arms[hit.pattern().as_usize()] {
-                arms(usize::from(arm.group), Armed { from: to.saturating_sub(arm.reach), to });
+                arms(usize::from(arm.group), Armed::range(to.saturating_sub(arm.reach), to));
             }
         }
     }

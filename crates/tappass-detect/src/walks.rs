@@ -44,16 +44,13 @@ impl Walks {
     fn see(&mut self, view: View<'_>, work: &mut [Vec<Armed>]) {
         let gate = &self.gate;
         gate.arm(view, self.seen, |group, armed| match work[group].last_mut() {
-            Some(last) if armed.from <= last.to => {
-                last.from = last.from.min(armed.from);
-                last.to = last.to.max(armed.to);
-            }
+            Some(last) if armed.from <= last.to => last.join(armed),
             _ => work[group].push(armed),
         });
         let known = self.starts.len();
         gate.starts(view, self.seen, &mut self.starts);
         for start in &self.starts[known..] {
-            let here = Armed { from: *start, to: *start };
+            let here = Armed::start(*start);
             let fitting = gate.fitting(&view.text.as_bytes()[start - view.base..]);
             for group in &fitting.plain {
                 work[usize::from(*group)].push(here);
@@ -86,16 +83,21 @@ impl Detector for Walks {
                 let mut next = progress.next;
                 let (head, bytes) = (&gate.groups[index].head, view.text.as_bytes());
                 let mut walker = gate.groups[index].walker(&mut scratch[index], &mut progress.fuel);
+                let mut walk = |start: usize, next: &mut usize| {
+                    let settled = start < *next
+                        || !head.begins(&bytes[start - view.base..])
+                        || walker.walk(view, start, out);
+                    *next = (*next).max(start + usize::from(settled));
+                    settled
+                };
                 let settled = work.iter().all(|armed| {
+                    if armed.is_start {
+                        return walk(armed.from, &mut next);
+                    }
                     let from = armed.from.max(next);
                     let first = self.starts.partition_point(|start| *start < from);
-                    self.starts[first..].iter().take_while(|start| **start <= armed.to).all(|start| {
-                        let settled = *start < next
-                            || !head.begins(&bytes[start - view.base..])
-                            || walker.walk(view, *start, out);
-                        next = next.max(start + usize::from(settled));
-                        settled
-                    })
+                    let within = self.starts[first..].iter().take_while(|start| **start <= armed.to);
+                    within.copied().all(|start| walk(start, &mut next))
                 });
                 progress.next = if settled { end } else { next };
                 progress.again = if settled { 0 } else { end + (end - next) / 8 };
@@ -104,8 +106,10 @@ impl Detector for Walks {
             }
             let next = progress.next;
             least = least.min(next);
-            self.left
-                .extend(work.drain(..).filter(|armed| armed.to >= next && !view.last).map(|a| (index, a)));
+            if !view.last {
+                self.left.extend(work.iter().filter(|armed| armed.to >= next).map(|armed| (index, *armed)));
+            }
+            work.clear();
         }
         self.starts.drain(..self.starts.partition_point(|start| *start < least));
         least
