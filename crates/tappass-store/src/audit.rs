@@ -331,7 +331,7 @@ impl AuditTx {
         while rows.len() > 0 {
             // A few sizes only, so that the statements stay prepared where they may.
             let count = [64, 16, 4].into_iter().find(|n| rows.len() >= *n).unwrap_or(1);
-            let sql = format!("INSERT INTO audit_events ({COLUMNS}) VALUES {}", marks(1, count));
+            let sql = format!("{} ({COLUMNS}) VALUES {}", insert_sql(self.postgres), marks(1, count));
             let mut statement = query(AssertSqlSafe(sql));
             for row in rows.by_ref().take(count) {
                 statement = bind_row(statement, row);
@@ -403,7 +403,7 @@ fn append_sql(postgres: bool, rows: usize) -> Arc<str> {
             )
         } else {
             // Without `moved` the transaction is not committed.
-            format!("{moved}; INSERT INTO audit_events ({COLUMNS}) VALUES {marks}")
+            format!("{moved}; {} ({COLUMNS}) VALUES {marks}", insert_sql(false))
         };
         sql.into()
     };
@@ -411,6 +411,12 @@ fn append_sql(postgres: bool, rows: usize) -> Arc<str> {
         Some(slot) => Arc::clone(slot.get_or_init(make)),
         None => make(),
     }
+}
+
+/// The beginning of what adds events. Where one of several rows cannot be added, the whole transaction is given up; so
+/// SQLite need not keep each page as it was before the statement, in order to undo the statement alone.
+const fn insert_sql(postgres: bool) -> &'static str {
+    if postgres { "INSERT INTO audit_events" } else { "INSERT OR FAIL INTO audit_events" }
 }
 
 /// `($1, …, $10), ($11, …` for so many rows, counted from `first`.
