@@ -199,13 +199,13 @@ pub fn span(start: &u64, length: &u64, whole: &u64, fill: &str) -> Html {
     ))
 }
 
-/// The next round number: 1, 2 or 5 times a power of ten, and even, so that its half is whole.
+/// The next round number of which the half is whole: little more than the most, so that bars fill their chart.
 fn nice(most: u64) -> u64 {
     let mut power = 1_u64;
     loop {
-        for times in [2, 4, 10] {
+        for times in [2, 3, 4, 6, 8, 10] {
             let candidate = power.saturating_mul(times);
-            if candidate >= most {
+            if candidate >= most && (candidate.is_multiple_of(2) || candidate == u64::MAX) {
                 return candidate;
             }
         }
@@ -226,11 +226,13 @@ mod tests {
             (0, 2),
             (2, 2),
             (3, 4),
-            (7, 10),
+            (7, 8),
+            (9, 10),
+            (22, 30),
             (11, 20),
             (99, 100),
             (101, 200),
-            (250, 400),
+            (250, 300),
             (u64::MAX, u64::MAX),
         ] {
             assert_eq!(nice(most), top, "{most}");

@@ -1,5 +1,7 @@
 //! `/app`: what the agents did, and what is new.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use jiff::{Timestamp, tz::TimeZone};
@@ -56,6 +58,18 @@ struct OverviewPage {
     quiet: bool,
     base_url: String,
     may_register: bool,
+}
+
+impl OverviewPage {
+    /// The kinds of findings that are new, each once, with the steps that find it.
+    fn new_kinds(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for found in &self.o.new.kinds {
+            let kind = if found.kind.is_empty() { &found.step } else { &found.kind };
+            kinds.entry(kind).or_default().push(&found.step);
+        }
+        kinds
+    }
 }
 
 /// One figure, beside that of the window before.
