@@ -28,7 +28,7 @@ pub struct CrowdFigures {
     pub before_mb: f64,
     /// The most while they were open.
     pub open_mb: f64,
-    /// The least within ten seconds of the last one's end.
+    /// The least within twenty seconds of the last one's end.
     pub after_mb: f64,
 }
 

@@ -50,7 +50,7 @@ pub struct Created {
     agent_uuid: Uuid,
     /// Follows from the hash of the agent's pipeline (UUIDv8): another version of it has another.
     pipeline_uuid: Uuid,
-    /// The agent's events since it was made.
+    /// Its events.
     audit_url: String,
 }
 
@@ -140,12 +140,16 @@ pub async fn create(
     if !app.store.agent_sessions().create(&session).await? {
         return Err(ApiError::not_found());
     }
-    let since = rfc3339(session.created_at);
     let created = Created {
         id: session.session_id,
         agent_uuid: session.agent_uuid,
         pipeline_uuid: pipeline_uuid(&pipeline.hash),
-        audit_url: format!("{}/audit?agent_id={}&since={since}", app.base_url(), session.agent_id),
+        audit_url: format!(
+            "{}/audit?agent_id={}&session_id={}",
+            app.base_url(),
+            session.agent_id,
+            session.session_id
+        ),
     };
     Ok((StatusCode::CREATED, Json(created)))
 }

@@ -52,6 +52,7 @@ async fn a_session_is_made_used_and_shown() {
     assert!(found["activity"]["risk"].as_f64().is_some_and(|points| points > 0.0), "{found:#}");
     let listed = ask(&s.gateway, &s.admin, Method::GET, "/sessions", Value::Null).await.json();
     assert_eq!(listed["items"][0]["id"], session["id"]);
+    call(&s, "another", "hello").await;
     let url = session["audit_url"].as_str().expect("a URL");
     let path = &url[url.find("/audit").expect("the route")..];
     let events = ask(&s.gateway, &s.admin, Method::GET, path, Value::Null).await.json();
