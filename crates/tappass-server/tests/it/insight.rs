@@ -84,7 +84,9 @@ async fn calls_are_counted_by_agent_model_and_step_beside_the_window_before() {
     assert_eq!((&all["before"]["calls"], &all["uncounted"]), (&json!(0), &json!(0)));
     // Of another agent there is nothing; 30 days come in days.
     let none = get(&world, "/insight/overview?window=30d&agent_id=nobody").await;
-    assert_eq!((&none["totals"]["calls"], none["series"].as_array().map(Vec::len)), (&json!(0), Some(31)));
+    assert_eq!(none["totals"]["calls"], 0);
+    // The window ends with the hour: in the last one of a day it is made of whole days, else of one more, in parts.
+    assert!(matches!(none["series"].as_array().map(Vec::len), Some(30 | 31)), "{none}");
     for wrong in ["0h", "91d", "7", "d", "-1d"] {
         let uri = format!("/insight/overview?window={wrong}");
         let answer = ask(&world.gateway, &world.admin, Method::GET, &uri, Value::Null).await;

@@ -369,8 +369,10 @@ const FREE_BODIES: [(&str, &str); 12] = [
     ("/pipelines/import", "a pipeline's text, checked by its compiler"),
 ];
 
-/// Places in a body that are free by nature: a tool's arguments.
-const FREE_PLACES: [&str; 2] = ["/tokens/attenuate.arguments", "/tokens/verify.arguments"];
+/// Places in a body that are free by nature: a tool's arguments, and the value of whatever parameter a step has, which the
+/// pipeline's compiler checks.
+const FREE_PLACES: [&str; 3] =
+    ["/tokens/attenuate.arguments", "/tokens/verify.arguments", "/pipelines/edit.value"];
 
 /// Objects of a schema that take fields they do not name, by their place.
 fn open_objects(document: &Value, schema: &Value, at: &str, seen: &mut Vec<String>, found: &mut Vec<String>) {
