@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
-use tappass_audit::{Detection, Event, EventType, Latency, PipelineRef, StepRow};
+use tappass_audit::{AuditError, Detection, Event, EventType, Latency, PipelineRef, StepRow};
 use tappass_model::Action;
 use tappass_pipeline::{PolicyRow, explain};
 
@@ -12,6 +12,7 @@ use crate::{
     error::ApiError,
     metrics::CallObservation,
     routes::{approvals, debug},
+    state::App,
 };
 
 /// SHA-256 in hexadecimal.
@@ -38,14 +39,7 @@ pub async fn record(open: &mut Open) -> Result<(), ApiError> {
         events.extend(questions(open));
         open.events = events;
     }
-    let acts = open.call.exchange.mode.acts();
-    let audit = &open.app.audit;
-    // All at once: one commit takes them together, in this order.
-    let written = if acts {
-        try_join_all(open.events.iter().map(|event| audit.record(event))).await.map(|_| ())
-    } else {
-        try_join_all(open.events.iter().map(|event| audit.record_or_spool(event.clone()))).await.map(|_| ())
-    };
+    let written = written(&open.app, &open.events, open.call.exchange.mode.acts()).await;
     if first && written.is_ok() {
         open.app.kept.keep(open);
     }
@@ -53,6 +47,20 @@ pub async fn record(open: &mut Open) -> Result<(), ApiError> {
         let detail = "The audit log cannot record this call, so it is not answered; see GET /health/ready.";
         ApiError::unavailable("audit_unavailable", 2, detail).because(error)
     })
+}
+
+/// Writes events all at once: one commit takes them together, in this order. Where decisions act they are durable then;
+/// elsewhere they are spooled where the store does not take them.
+///
+/// # Errors
+/// [`AuditError`] where one of them is not recorded.
+pub async fn written(app: &App, events: &[Event], acts: bool) -> Result<(), AuditError> {
+    if acts {
+        try_join_all(events.iter().map(|event| app.audit.record(event))).await?;
+    } else {
+        try_join_all(events.iter().map(|event| app.audit.record_or_spool(event.clone()))).await?;
+    }
+    Ok(())
 }
 
 fn why_the_rest_did_not_run(open: &Open) -> String {

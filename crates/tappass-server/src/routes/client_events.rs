@@ -14,7 +14,10 @@ use uuid::Uuid;
 
 use crate::{
     body,
-    call::{conclude::sha256, identify::name},
+    call::{
+        conclude::{sha256, written},
+        identify::name,
+    },
     caller::Agent,
     error::ApiError,
     state::App,
@@ -61,7 +64,8 @@ pub async fn one(
     recorded(&app, &caller, vec![event]).await
 }
 
-/// `POST /audit/batch`: all of them, or none where one of them cannot be.
+/// `POST /audit/batch`: none where one of them is malformed. Where the answer is an error of the log, some may be in it:
+/// sent again with their ids, each is recorded once.
 pub async fn batch(
     State(app): State<App>,
     Agent(caller): Agent,
@@ -81,13 +85,7 @@ async fn recorded(
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     let events: Vec<Event> = events.into_iter().map(|e| read(app, caller, e)).collect::<Result<_, _>>()?;
     let event_ids = events.iter().map(|event| event.event_id).collect();
-    for event in events {
-        if caller.settings.mode.acts() {
-            app.audit.record(&event).await?;
-        } else {
-            app.audit.record_or_spool(event).await?;
-        }
-    }
+    written(app, &events, caller.settings.mode.acts()).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { event_ids })))
 }
 

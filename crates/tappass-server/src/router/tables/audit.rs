@@ -24,7 +24,7 @@ pub fn routes() -> Vec<Route> {
             "/audit/batch",
             Auth::Agent,
             client_events::batch,
-            "At most 100 of them: all, or none where one of them cannot be",
+            "At most 100 of them: all, or none where one of them is malformed",
         )
         .takes::<Vec<client_events::ClientEvent>>()
         .gives::<client_events::Accepted>(StatusCode::ACCEPTED),
