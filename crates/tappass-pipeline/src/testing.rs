@@ -6,10 +6,11 @@ use serde_json::json;
 use tappass_detect::{CustomPattern, Scanner};
 use tappass_model::{
     AgentCaller, AgentCredential, AgentSettings, Answer, Classification, Clock, Exchange, Family, Flags,
-    Mode, Origin, Segment, SessionRef, SystemClock, SystemIds,
+    Mode, Origin, Segment, SessionRef, SystemIds,
 };
 use tappass_provider::{Providers, Tagger, dialects::chat};
 use tappass_store::{Approval, Asked, MemoryState};
+use tappass_testkit::ManualClock;
 use uuid::Uuid;
 
 use crate::{Approvals, Call, Known, Nobody, Plan, Services, compile, compile_preset};
@@ -38,7 +39,8 @@ pub fn exchange(text: &str) -> Exchange {
         answer: None,
         classification: Classification::Public,
         cost_usd: None,
-        now: SystemClock.now(),
+        // Time stands still, so that no risk fades between two calls of a test.
+        now: ManualClock::default().now(),
         session_memory: Arc::default(),
         agent_memory: Arc::default(),
         strictness: 0.0,
@@ -84,7 +86,7 @@ pub fn services() -> Arc<Services> {
 /// As [`services`], with the providers of an environment.
 pub fn services_with(env: &[(&str, &str)]) -> Arc<Services> {
     let get = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-    let clock = Arc::new(SystemClock);
+    let clock = Arc::new(ManualClock::default());
     Arc::new(Services {
         state: Arc::new(MemoryState::new(clock.clone(), Arc::new(SystemIds))),
         providers: Arc::new(Providers::from_env(&get).expect("can be set up")),
