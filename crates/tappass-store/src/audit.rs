@@ -106,7 +106,7 @@ pub(crate) const COLUMNS: &str =
     "org_id, seq, event_id, ts, agent_id, session_id, event_type, action, hash, body";
 
 /// How many events [`AuditTable::append_at`] takes: each number of them is a statement that stays prepared.
-pub const APPEND_AT_MOST: usize = 32;
+pub const APPEND_AT_MOST: usize = 64;
 
 impl AuditTable<'_> {
     /// Begins a transaction that appends, to the log of one organisation or to several.
@@ -132,10 +132,10 @@ impl AuditTable<'_> {
         rows: Vec<AuditRow>,
     ) -> Result<bool, StoreError> {
         let mut statement = query(AssertSqlSafe(append_sql(self.0.is_postgres(), rows.len())))
-            .bind(org_id.to_string())
             .bind(int(after.size))
             .bind(after.hash.clone())
             .bind(after.tree.clone())
+            .bind(org_id.to_string())
             .bind(int(before.size))
             .bind(before.hash.clone())
             .bind(int(before.sealed_size));
@@ -331,7 +331,11 @@ impl AuditTx {
         while rows.len() > 0 {
             // A few sizes only, so that the statements stay prepared where they may.
             let count = [64, 16, 4].into_iter().find(|n| rows.len() >= *n).unwrap_or(1);
-            let sql = format!("{} ({COLUMNS}) VALUES {}", insert_sql(self.postgres), marks(1, count));
+            let sql = if self.postgres {
+                format!("INSERT INTO audit_events ({COLUMNS}) VALUES {}", marks(1, count))
+            } else {
+                insert_sql(count)
+            };
             let mut statement = query(AssertSqlSafe(sql));
             for row in rows.by_ref().take(count) {
                 statement = bind_row(statement, row);
@@ -393,17 +397,21 @@ fn append_sql(postgres: bool, rows: usize) -> Arc<str> {
     static MADE: [[OnceLock<Arc<str>>; APPEND_AT_MOST + 1]; 2] =
         [const { [const { OnceLock::new() }; APPEND_AT_MOST + 1] }; 2];
     let make = || {
-        let moved = "UPDATE audit_heads SET size = $2, hash = $3, tree = $4 \
-                     WHERE org_id = $1 AND size = $5 AND hash = $6 AND sealed_size = $7 RETURNING size";
-        let marks = marks(8, rows);
         let sql = if postgres {
+            let marks = marks(8, rows);
             format!(
-                "WITH moved AS ({moved}) INSERT INTO audit_events ({COLUMNS}) \
+                "WITH moved AS (UPDATE audit_heads SET size = $1, hash = $2, tree = $3 \
+                 WHERE org_id = $4 AND size = $5 AND hash = $6 AND sealed_size = $7 RETURNING size) \
+                 INSERT INTO audit_events ({COLUMNS}) \
                  SELECT * FROM (VALUES {marks}) AS new ({COLUMNS}) WHERE EXISTS (SELECT * FROM moved)"
             )
         } else {
-            // Without `moved` the transaction is not committed.
-            format!("{moved}; {} ({COLUMNS}) VALUES {marks}", insert_sql(false))
+            // Where no row comes back, the transaction is not committed.
+            format!(
+                "UPDATE audit_heads SET size = ?, hash = ?, tree = ? \
+                 WHERE org_id = ? AND size = ? AND hash = ? AND sealed_size = ? RETURNING size; {}",
+                insert_sql(rows)
+            )
         };
         sql.into()
     };
@@ -413,10 +421,12 @@ fn append_sql(postgres: bool, rows: usize) -> Arc<str> {
     }
 }
 
-/// The beginning of what adds events. Where one of several rows cannot be added, the whole transaction is given up; so
-/// SQLite need not keep each page as it was before the statement, in order to undo the statement alone.
-const fn insert_sql(postgres: bool) -> &'static str {
-    if postgres { "INSERT INTO audit_events" } else { "INSERT OR FAIL INTO audit_events" }
+/// What adds so many events on SQLite. Where one of them cannot be added, the whole transaction is given up; so SQLite
+/// need not keep each page as it was before the statement, in order to undo the statement alone. Its parameters have no
+/// numbers: SQLite keeps those as names in one list, and to bind each would go through it.
+fn insert_sql(rows: usize) -> String {
+    let marks = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT OR FAIL INTO audit_events ({COLUMNS}) VALUES {marks}")
 }
 
 /// `($1, …, $10), ($11, …` for so many rows, counted from `first`.
