@@ -1,9 +1,11 @@
 //! A call as its record tells it: what it counts as, and what it was refused for or would have been.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
-use serde_json::Value;
-use tappass_audit::{Event, EventType};
-use tappass_model::{Action, Family};
+use serde_json::value::RawValue;
+use tappass_audit::{Detection, EventType, Latency};
+use tappass_model::{Action, Family, Usage};
 use tappass_store::{
     AuditRow, Batch, Counts, Stopped,
     insight::{StepCounts, histogram::Part},
@@ -11,12 +13,41 @@ use tappass_store::{
 
 /// A call that the log has recorded.
 #[derive(Debug)]
-pub struct Seen {
-    seq: u64,
-    event: Event,
+pub struct Seen<'r> {
+    row: &'r AuditRow,
+    event: Record<'r>,
     stops: Vec<Stop>,
     explained: Vec<Told>,
     failed: bool,
+}
+
+/// What is counted of an event (`tappass_audit::Event`): most of a record is what its steps had to say, and is read
+/// only where one of them refused.
+#[derive(Debug, Deserialize)]
+struct Record<'r> {
+    agent_id: Option<String>,
+    model: Option<String>,
+    verdict: Option<Action>,
+    action: Option<Action>,
+    blocked_by: Option<String>,
+    #[serde(default)]
+    detections: Vec<Detection>,
+    #[serde(borrow)]
+    steps: Option<&'r RawValue>,
+    tokens: Option<Usage>,
+    cost_usd: Option<f64>,
+    latency: Option<Latency>,
+    #[serde(borrow)]
+    details: Option<&'r RawValue>,
+}
+
+/// What one step said.
+#[derive(Deserialize)]
+struct Said<'r> {
+    #[serde(borrow)]
+    step: Cow<'r, str>,
+    #[serde(borrow)]
+    message: Cow<'r, str>,
 }
 
 /// A step that refused the call, or would have in enforce.
@@ -30,10 +61,11 @@ struct Stop {
 /// As `tappass-server/src/call/conclude.rs` writes it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Details {
+struct Details<'r> {
     explain: Vec<Told>,
     would_block: Vec<Would>,
-    provider_error: Value,
+    #[serde(borrow)]
+    provider_error: Option<&'r RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,26 +89,28 @@ struct Found {
     kind: String,
 }
 
-impl Seen {
+impl<'r> Seen<'r> {
     /// The call that an event is the record of; `None` where it is something else's.
     #[must_use]
-    pub fn of(row: &AuditRow) -> Option<Self> {
+    pub fn of(row: &'r AuditRow) -> Option<Self> {
         let kinds =
             [EventType::LlmCall, EventType::LlmCallBlocked, EventType::ToolCall, EventType::ToolCallBlocked];
         if !kinds.iter().any(|kind| kind.as_str() == row.event_type) {
             return None;
         }
-        let mut event: Event = serde_json::from_str(&row.body).ok()?;
+        let event: Record<'r> = serde_json::from_str(&row.body).ok()?;
         // The tool calls of an answer have events too, without a verdict: they are the call's, which has its own.
         event.verdict?;
-        let details: Details = serde_json::from_value(event.details.take()).unwrap_or_default();
+        let details: Details<'r> =
+            event.details.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         let message = |step: &str| {
-            let row = event.steps.iter().find(|row| row.step == step);
-            row.map(|row| row.message.to_string()).unwrap_or_default()
+            let said: Vec<Said<'r>> =
+                event.steps.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+            said.into_iter().find(|said| said.step == step).map(|said| said.message.into_owned())
         };
         let by = event.blocked_by.iter().map(|step| Stop {
             step: step.clone(),
-            reason: message(step),
+            reason: message(step).unwrap_or_default(),
             blocked: true,
         });
         let would = details.would_block.into_iter();
@@ -87,22 +121,22 @@ impl Seen {
                 stops.push(stop);
             }
         }
-        let failed = !details.provider_error.is_null();
-        Some(Self { seq: row.seq, stops, explained: details.explain, failed, event })
+        let failed = details.provider_error.is_some();
+        Some(Self { row, stops, explained: details.explain, failed, event })
     }
 
     /// Adds it to what is counted.
     pub fn add_to(&self, batch: &mut Batch) {
         let (event, agent) = (&self.event, self.agent());
-        batch.call(event.ts, agent, self.model(), &self.counts());
+        batch.call(self.row.ts, agent, self.model(), &self.counts());
         for detection in &event.detections {
             let stop = self.stops.iter().find(|stop| stop.step == detection.step);
             let counts = StepCounts { calls: 1, findings: detection.count, ..of_stop(stop) };
-            batch.step(event.ts, agent, &detection.step, &detection.kind, &counts);
+            batch.step(self.row.ts, agent, &detection.step, &detection.kind, &counts);
         }
         for stop in self.stops.iter().filter(|stop| !self.found_by(&stop.step)) {
             let counts = StepCounts { calls: 1, ..of_stop(Some(stop)) };
-            batch.step(event.ts, agent, &stop.step, "", &counts);
+            batch.step(self.row.ts, agent, &stop.step, "", &counts);
         }
         for stopped in self.stopped() {
             batch.stopped(stopped);
@@ -123,7 +157,9 @@ impl Seen {
 
     fn counts(&self) -> Counts {
         let event = &self.event;
-        let blocked = matches!(event.event_type, EventType::LlmCallBlocked | EventType::ToolCallBlocked);
+        let blocked = [EventType::LlmCallBlocked, EventType::ToolCallBlocked]
+            .iter()
+            .any(|kind| kind.as_str() == self.row.event_type);
         let would = !blocked && self.stops.iter().any(|stop| !stop.blocked);
         let masked = event.action == Some(Action::Redact);
         let would_mask = !masked && event.verdict == Some(Action::Redact);
@@ -198,11 +234,11 @@ impl Seen {
         let each = decided.is_none_or(|score| (score - highest).abs() < 0.000_5);
         let score = if each { detection.map(|d| d.score).or(decided) } else { decided };
         Stopped {
-            seq: self.seq,
+            seq: self.row.seq,
             step: stop.step.clone(),
             kind: kind.to_owned(),
-            event_id: self.event.event_id,
-            ts: self.event.ts,
+            event_id: self.row.event_id,
+            ts: self.row.ts,
             agent_id: self.agent().to_owned(),
             model: self.model().to_owned(),
             blocked: stop.blocked,
