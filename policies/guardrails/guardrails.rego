@@ -1,5 +1,6 @@
 # What follows from all that the steps of a phase found? Asked at the end of the `before` and of the `after` phase.
-# Each step has judged its own findings; here is judged what only their coming together makes dangerous.
+# Each step has judged its own findings; here is judged what only their coming together makes dangerous: where one step
+# alone found something, this one is not asked. An organisation's own is asked each time.
 # An organisation's own policy is asked beside this one; the stricter of both holds.
 # Input: docs/reference/policies/guardrails.schema.json
 package tappass.guardrails
