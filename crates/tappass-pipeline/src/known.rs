@@ -4,10 +4,13 @@
 //! What is found depends on the text and on the pipeline alone, and is kept for both, by hash and without the text; for
 //! each organisation apart, so that how fast an answer comes tells nobody what others have sent.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use moka::{policy::EvictionPolicy, sync::Cache};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 use tappass_detect::Scanner;
 use tappass_model::Match;
 use uuid::Uuid;
@@ -19,10 +22,30 @@ const ENTRY: usize = 200;
 /// Shorter texts are scanned again, bytes: they cost less than to remember them.
 const SHORTEST: usize = 24;
 
-/// Texts by hash, with what was found in them. Bounded: what was not asked for the longest goes first.
-#[derive(Debug, Clone)]
+/// Of what is kept, how much was asked for again: the rest is what came last, so that a conversation that begins need
+/// not compete with one that was long and is over.
+const ASKED_AGAIN: f64 = 0.5;
+
+/// Texts by hash, with what was found in them. Bounded: what was not asked for goes first.
+#[derive(Clone)]
 pub struct Known {
-    texts: Cache<[u8; 32], Arc<[Match]>>,
+    texts: Arc<Cache<[u8; 32], Arc<[Match]>, Weight>>,
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known").field("texts", &self.texts.len()).finish()
+    }
+}
+
+/// Bytes of an entry.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<[u8; 32], Arc<[Match]>> for Weight {
+    fn weight(&self, _: &[u8; 32], found: &Arc<[Match]>) -> u64 {
+        (ENTRY + size_of_val(&**found)) as u64
+    }
 }
 
 impl Default for Known {
@@ -35,14 +58,15 @@ impl Known {
     /// That keeps about so many bytes; zero: nothing.
     #[must_use]
     pub fn with_room(bytes: u64) -> Self {
-        let weight = |found: &Arc<[Match]>| ENTRY + size_of_val(&**found);
-        let texts = Cache::builder()
-            .max_capacity(bytes)
-            .weigher(move |_, found| weight(found).try_into().unwrap_or(u32::MAX))
-            // A conversation that begins must not have to compete with one that was long and is over.
-            .eviction_policy(EvictionPolicy::lru())
-            .build();
-        Self { texts }
+        let options = OptionsBuilder::new()
+            .weight_capacity(bytes)
+            .estimated_items_capacity(usize::try_from(bytes).unwrap_or(usize::MAX) / ENTRY)
+            .hot_allocation(ASKED_AGAIN)
+            .ghost_allocation(0.0)
+            .build()
+            .expect("both capacities are given");
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self { texts: Arc::new(Cache::with_options(options, Weight, hasher, lifecycle)) }
     }
 
     /// What the scanner of the organisation's pipeline with this hash finds in the text.
@@ -50,13 +74,7 @@ impl Known {
         if text.len() < SHORTEST {
             return scanner.scan(text);
         }
-        let mut hash = Context::new(&SHA256);
-        for part in [org_id.as_bytes(), pipeline.as_bytes(), text.as_bytes()] {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        let mut key = [0; 32];
-        key.copy_from_slice(hash.finish().as_ref());
+        let key = key(org_id, pipeline, text);
         if let Some(found) = self.texts.get(&key) {
             return found.to_vec();
         }
@@ -64,6 +82,17 @@ impl Known {
         self.texts.insert(key, found.as_slice().into());
         found
     }
+}
+
+fn key(org_id: Uuid, pipeline: &str, text: &str) -> [u8; 32] {
+    let mut hash = Context::new(&SHA256);
+    for part in [org_id.as_bytes(), pipeline.as_bytes(), text.as_bytes()] {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut key = [0; 32];
+    key.copy_from_slice(hash.finish().as_ref());
+    key
 }
 
 #[cfg(test)]
@@ -84,11 +113,9 @@ mod tests {
             assert_eq!(known.scan(&all, ours, "two", text), all.scan(text), "another pipeline, another scan");
             assert_eq!(known.scan(&pii, ours, "one", "a@b.eu"), pii.scan("a@b.eu"), "too short to be kept");
         }
-        known.texts.run_pending_tasks();
-        assert_eq!(known.texts.entry_count(), 2);
+        assert_eq!(known.texts.len(), 2);
         known.scan(&pii, theirs, "one", text);
-        known.texts.run_pending_tasks();
-        assert_eq!(known.texts.entry_count(), 3, "nobody shares with another organisation");
+        assert_eq!(known.texts.len(), 3, "nobody shares with another organisation");
     }
 
     #[test]
@@ -99,7 +126,30 @@ mod tests {
         for nth in 0..most * 2 {
             known.scan(&none, Uuid::nil(), "one", &format!("the {nth:>30}th text of a long day"));
         }
-        known.texts.run_pending_tasks();
-        assert!(known.texts.entry_count() as usize <= most, "{}", known.texts.entry_count());
+        assert!(known.texts.len() <= most, "{}", known.texts.len());
+
+        let nothing = Known::with_room(0);
+        nothing.scan(&none, Uuid::nil(), "one", "a text that is long enough to be kept");
+        assert_eq!(nothing.texts.len(), 0);
+    }
+
+    #[test]
+    fn a_new_conversation_is_known_beside_an_old_one() {
+        let known = Known::default();
+        let none = Scanner::new(&[], &[]).expect("compiles");
+        let turn = |who: &str, nth: usize| format!("{who} says for the {nth:>30}th time");
+        let scan = |text: &str| drop(known.scan(&none, Uuid::nil(), "one", text));
+        // One that filled all there is, and was asked for again and again.
+        for nth in (0..ROOM as usize / ENTRY).chain(0..ROOM as usize / ENTRY) {
+            scan(&turn("old", nth));
+        }
+        // One that begins, and sends all it has said with each turn.
+        for turns in 1..200 {
+            for nth in 0..turns {
+                scan(&turn("new", nth));
+            }
+        }
+        let kept = |nth| known.texts.contains_key(&key(Uuid::nil(), "one", &turn("new", nth)));
+        assert!((0..199).all(kept));
     }
 }
