@@ -1,7 +1,7 @@
 // A real gateway: the program of this checkout with a fresh data directory, an organisation and a stand-in for the
 // provider, which plays prepared answers and keeps what it received. What needs no provider is answered by `builtin`.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -52,6 +52,13 @@ export async function start(variables = {}) {
     async events(agent) {
       const page = await asked(url, token, "GET", `/audit?agent_id=${agent.agent_id}&limit=100`);
       return page.items.filter((event) => event.event_type.startsWith("llm_call"));
+    },
+    /** Runs a command as somebody with a home of their own: the process, and `said`, which is all it has said so far. */
+    run(home, ...args) {
+      const child = spawn(program, ["--server", url, ...args], { env: { PATH: process.env.PATH, HOME: home } });
+      child.said = "";
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", (piece) => (child.said += piece));
+      return child;
     },
     async stop() {
       execFileSync(program, ["down"], options);

@@ -13,6 +13,7 @@ export const NATIVE = "http://127.0.0.1:9/native";
 const PEOPLE = {
   ada: { email: "ada@example.com", email_verified: true },
   bob: { email: "bob@example.com", email_verified: true },
+  cleo: { email: "cleo@example.com", email_verified: true },
   dora: { email: "dora@example.com", email_verified: true },
   eve: { email: "ada@example.com", email_verified: false },
   mallory: { email: "mallory@evil.example", email_verified: true },

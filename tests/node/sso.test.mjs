@@ -3,6 +3,10 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { browser as chromium, serious, stranger } from "./browser.mjs";
@@ -107,6 +111,49 @@ test("through the page, in a real browser: in, refused, and back", async () => {
     assert.deepEqual(troubles, []);
   } finally {
     await browser.close();
+  }
+});
+
+test("a terminal signs in with a browser's help", async () => {
+  const home = await mkdtemp(join(tmpdir(), "tappass-cli-"));
+  const ended = async (child) => (await once(child, "close"))[0];
+  let login;
+  try {
+    login = gateway.run(home, "login", "--with", "oidc", "--org-name", "Cleo's");
+    const end = ended(login);
+    const address = /within ten minutes: (\S+)/;
+    while (!address.test(login.said)) await Promise.race([once(login.stderr, "data"), end]);
+    const [, url] = address.exec(login.said);
+    const port = `http://127.0.0.1:${new URL(url).searchParams.get("port")}/`;
+    // Who only knows the port gets nothing, and does not disturb.
+    const guess = await fetch(`${port}?code=guess`);
+    assert.equal(guess.status, 400);
+    const browser = new Browser();
+    browser.stops = (to) => to.startsWith(port);
+    const sent = await browser.signIn(url, "cleo");
+    assert.equal(sent.status, 303);
+    // The browser has no session of it, and the code is nothing without the terminal's secret.
+    assert.equal((await browser.go(`${gateway.url}/auth/me`)).status, 401);
+    const code = new URL(sent.location).searchParams.get("code");
+    await refused(await post("/auth/cli", { code, verifier: "x".repeat(43) }), 400, "sign_in_expired");
+    const page = await fetch(sent.location);
+    assert.match(await page.text(), /You are signed in/);
+    assert.equal(page.headers.get("cache-control"), "no-store");
+    assert.equal(await end, 0, login.said);
+    assert.match(login.said, /as cleo@example.com, organisation Cleo's/);
+    const agents = gateway.run(home, "agents", "list");
+    assert.equal(await ended(agents), 0, agents.said);
+    const unknown = gateway.run(home, "login", "--with", "google");
+    assert.equal(await ended(unknown), 2, unknown.said);
+    assert.match(unknown.said, /nobody can sign in to .* with `google`/);
+    // Half of what a program needs to say, a port that is none of a program's, a challenge that is none.
+    const challenge = createHash("sha256").update("v").digest("base64url");
+    for (const query of ["port=40000", `challenge=${challenge}`, `port=80&challenge=${challenge}`, "port=40000&challenge=v"]) {
+      await refused(await fetch(begin(`?${query}`)), 400, "invalid_program");
+    }
+  } finally {
+    login?.kill();
+    await rm(home, { recursive: true });
   }
 });
 

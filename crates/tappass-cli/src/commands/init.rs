@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tappass_identity::SessionToken;
 
-use super::{agents::slug, find, login};
+use super::{agents::slug, browser, find, login};
 use crate::{
     args::Target,
     client::Client,
@@ -129,7 +129,8 @@ impl Init {
             }
         }
         let client = Client::new(Settings { token: None, ..settings })?;
-        let answer = if self.defaults { self.enter(&client, out).await? } else { self.ask(&client).await? };
+        let answer =
+            if self.defaults { self.enter(&client, out).await? } else { self.ask(&client, out).await? };
         login::keep(&client, &answer, out)?;
         let token = answer.pointer("/session/token").and_then(Value::as_str).unwrap_or_default().to_owned();
         let token = Some(Token { secret: token, origin: "this sign-in".to_owned() });
@@ -175,10 +176,19 @@ impl Init {
         Ok(answer)
     }
 
-    async fn ask(&self, client: &Client) -> anyhow::Result<Value> {
+    async fn ask(&self, client: &Client, out: &mut Out) -> anyhow::Result<Value> {
         let (old, new) = ("I have an account", "Make an account and an organisation");
-        let chosen =
-            prompt::choose(&format!("You are not signed in to {}", client.settings().url), vec![new, old])?;
+        let issuers = browser::issuers(client).await?;
+        let ways = [new.to_owned(), old.to_owned()].into_iter();
+        let ways = ways.chain(issuers.iter().map(browser::Issuer::offer)).collect();
+        let question = format!("You are not signed in to {}", client.settings().url);
+        let chosen = prompt::choose(&question, ways)?;
+        if let Some(issuer) = issuers.iter().find(|issuer| issuer.offer() == chosen) {
+            let org = self.org_name.clone();
+            let org =
+                org.map_or_else(|| prompt::line_or("Organisation, if you are new here", "Default"), Ok)?;
+            return browser::sign_in(client, &issuer.id, Some(&org), out).await;
+        }
         let email = self.email.clone().map_or_else(|| prompt::line("E-mail", "--email ADDRESS"), Ok)?;
         let password = prompt::secret("Password", chosen == new)?;
         if chosen == old {

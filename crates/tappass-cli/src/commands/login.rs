@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::find;
+use super::{browser, find};
 use crate::{
     args::Target,
     client::Client,
@@ -35,8 +35,14 @@ pub struct Login {
     /// Set a new password first: asks for the token that was mailed to you, or that an admin gave you
     #[arg(long, conflicts_with = "invitation")]
     reset: bool,
+    /// Sign in in a browser on this machine, with Google or another issuer that the gateway knows
+    #[arg(long, value_name = "ISSUER", value_parser = ["google", "oidc"], conflicts_with_all = ["email", "invitation", "reset"])]
+    with: Option<String>,
+    /// Make an organisation of this name, if you have no account yet
+    #[arg(long, value_name = "NAME", requires = "with")]
+    org_name: Option<String>,
     /// You have forgotten your password: has a link mailed to you, then as --reset
-    #[arg(long, conflicts_with_all = ["invitation", "reset"])]
+    #[arg(long, conflicts_with_all = ["invitation", "reset", "with"])]
     forgotten: bool,
 }
 
@@ -53,6 +59,10 @@ impl Signup {
 impl Login {
     pub(crate) async fn run(self, target: &Target, out: &mut Out) -> anyhow::Result<Exit> {
         let client = nobody(target)?;
+        if let Some(issuer) = &self.with {
+            let answer = browser::sign_in(&client, issuer, self.org_name.as_deref(), out).await?;
+            return keep(&client, &answer, out);
+        }
         if self.invitation {
             let token = prompt::secret("The invitation's token", false)?;
             let password = prompt::secret("Password", false)?;

@@ -4,6 +4,7 @@ pub mod account;
 pub mod agents;
 pub mod approvals;
 pub mod audit;
+mod browser;
 pub mod chat;
 pub mod completions;
 pub mod credentials;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use super::Provider;
+use super::{CommandLine, Provider};
 use crate::{SealError, Sealer, tokens};
 
 /// How long somebody may take to sign in at the issuer, in seconds.
@@ -27,6 +27,9 @@ pub struct Purpose {
     /// Bind who is vouched for to this account, whose session began the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Uuid>,
+    /// The session is for this program, and not for the browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<CommandLine>,
 }
 
 /// A sign-in under way.
@@ -81,8 +84,7 @@ impl Flow {
     /// The S256 challenge of [`Flow::verifier`].
     #[must_use]
     pub fn challenge(&self) -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.verifier.as_bytes());
-        URL_SAFE_NO_PAD.encode(digest)
+        challenge_of(&self.verifier)
     }
 
     /// What is to be done at the end.
@@ -121,8 +123,13 @@ impl Flow {
     }
 }
 
+/// The S256 challenge of a verifier (RFC 7636).
+pub(super) fn challenge_of(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes()))
+}
+
 /// 256 bits in 43 characters.
-fn random() -> String {
+pub(super) fn random() -> String {
     let mut bytes = [0; 32];
     tokens::fill(&mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)

@@ -1,10 +1,12 @@
 //! Signing in with another party's word: OpenID Connect Core 1.0, the code flow with PKCE (RFC 7636). Here is the
 //! protocol without a network: what is sent, what is kept meanwhile, and what an ID token must be to be believed.
 
+mod command_line;
 mod flow;
 mod id_token;
 mod keys;
 
+pub use command_line::{CODE_LIFE, CommandLine, collect, pkce};
 pub use flow::{FLOW_LIFE, Flow, FlowError, Purpose};
 pub use id_token::{Expected, IdTokenError, Identity, verify};
 pub use keys::Keys;

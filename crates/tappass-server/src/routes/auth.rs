@@ -108,7 +108,7 @@ pub struct Me {
 }
 
 impl Session {
-    fn of(signed_in: &SignedIn) -> Self {
+    pub(crate) fn of(signed_in: &SignedIn) -> Self {
         Self {
             user: user_view(&signed_in.user, signed_in.role),
             org: OrgView::of(&signed_in.org),

@@ -1,4 +1,4 @@
-//! People sign in at another issuer: `/auth/google`, `/auth/oidc`.
+//! People sign in at another issuer: `/auth/google`, `/auth/oidc`; in a browser, or with one for a program.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ use tappass_audit::EventType;
 use tappass_identity::{
     SignedIn,
     federated::{self, Vouched},
-    oidc::{FLOW_LIFE, Flow, Identity, Provider, Purpose},
+    oidc::{self, CommandLine, FLOW_LIFE, Flow, FlowError, Identity, Provider, Purpose},
 };
 use uuid::Uuid;
 
@@ -47,6 +47,23 @@ pub struct Begin {
     /// Makes an organisation of this name for somebody without an account.
     #[serde(default)]
     org_name: Option<String>,
+    /// For a program on the browser's machine (RFC 8252): at the end the browser takes a code for the session to this port
+    /// of 127.0.0.1, `?code=…`, and keeps no session itself. Needs `challenge`.
+    #[serde(default)]
+    port: Option<u16>,
+    /// The S256 challenge (RFC 7636) of the verifier that the program will show with the code.
+    #[serde(default)]
+    challenge: Option<String>,
+}
+
+/// `POST /auth/cli`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Collect {
+    /// What the browser brought. It works once, for a minute.
+    code: String,
+    /// What its challenge was made of.
+    verifier: String,
 }
 
 /// What an issuer sends back. It may add what it likes.
@@ -134,12 +151,24 @@ pub async fn ways(State(app): State<App>) -> Json<Ways> {
 
 /// `GET /auth/google`: sends the browser to the issuer.
 pub async fn begin(provider: Provider, app: App, asked: Begin) -> Result<Response, ApiError> {
-    let Begin { next, org_name } = asked;
+    let Begin { next, org_name, port, challenge } = asked;
     if next.as_deref().is_some_and(|next| !is_path(next)) {
         let detail = "`next` must be a path of the gateway: it begins with one slash.";
         return Err(ApiError::bad_request("invalid_next", detail));
     }
-    let (url, cookie) = sent(provider, &app, Purpose { next, org_name, link: None }).await?;
+    let program = match (port, challenge) {
+        (None, None) => None,
+        (port, challenge) => {
+            let both = port.zip(challenge);
+            let program = both.and_then(|(port, challenge)| CommandLine::new(port, challenge));
+            Some(program.ok_or_else(|| {
+                let detail =
+                    "`port` (from 1024 on) and `challenge` (the base64url of a SHA-256) belong together.";
+                ApiError::bad_request("invalid_program", detail)
+            })?)
+        }
+    };
+    let (url, cookie) = sent(provider, &app, Purpose { next, org_name, link: None, program }).await?;
     let to = HeaderValue::from_str(url.as_str()).map_err(ApiError::internal)?;
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to), (header::SET_COOKIE, cookie)]).into_response())
 }
@@ -193,6 +222,10 @@ async fn ended(
     };
     let identity = issuing.exchange(&code, &flow, &redirect(app, provider)).await?;
     let purpose = flow.purpose();
+    if let Some(program) = &purpose.program {
+        let done = entered(app, issuing, &identity, purpose.org_name.as_deref(), from).await?;
+        return handed_over(app, program, &done);
+    }
     let mut response = match purpose.link {
         Some(user_id) => linked(app, &identity, user_id, headers).await?,
         None => {
@@ -211,6 +244,34 @@ async fn ended(
     }
     response.headers_mut().append(header::SET_COOKIE, Cookie::SignIn.clear(app));
     Ok(response)
+}
+
+/// Sends the browser, which keeps no session, to the program that waits for one.
+fn handed_over(app: &App, program: &CommandLine, done: &SignedIn) -> Result<Response, ApiError> {
+    let session = serde_json::to_string(&Session::of(done)).map_err(ApiError::internal)?;
+    let code = program.code(app.sso.sealer(), session, app.clock.now()).map_err(ApiError::internal)?;
+    // By its address: a name could be somebody else's.
+    let machine = format!("http://127.0.0.1:{}/", program.port());
+    let to = Url::parse_with_params(&machine, [("code", code)]).map_err(ApiError::internal)?;
+    let to = HeaderValue::from_str(to.as_str()).map_err(ApiError::internal)?;
+    let headers = [(header::LOCATION, to), (header::SET_COOKIE, Cookie::SignIn.clear(app))];
+    Ok((StatusCode::SEE_OTHER, headers).into_response())
+}
+
+/// `POST /auth/cli`: the session that a browser has made for a program.
+pub async fn collect(State(app): State<App>, RawJson(bytes): RawJson) -> Result<Response, ApiError> {
+    if app.sso.configured().next().is_none() {
+        let detail = "Nobody signs in here at another issuer: the operator configures none.";
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "sso_not_configured", detail));
+    }
+    let Collect { code, verifier } = typed(&bytes)?;
+    let session =
+        oidc::collect(&code, &verifier, app.sso.sealer(), app.clock.now()).map_err(|FlowError| {
+            let detail = "This code is over, or was made for another program: begin again.";
+            ApiError::bad_request("sign_in_expired", detail)
+        })?;
+    app.accounts.once(&code).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], session).into_response())
 }
 
 /// Binds who came back to whoever began it, if their session is still the browser's.

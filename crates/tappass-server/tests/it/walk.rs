@@ -58,6 +58,7 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
         }
         "/auth/login" => json!({"email": email, "password": PASSWORD}),
         "/auth/google-token" | "/auth/oidc-token" => json!({"id_token": "none"}),
+        "/auth/cli" => json!({"code": "none", "verifier": "none"}),
         "/auth/password" => json!({"current_password": PASSWORD, "new_password": PASSWORD}),
         "/auth/password/reset" => json!({"token": things.reset_token, "new_password": PASSWORD}),
         "/auth/password/forgotten" => json!({"email": email}),
@@ -139,7 +140,9 @@ pub fn example(route: &Route, email: &str, things: &Things) -> Value {
 /// Nobody is configured here to vouch for people, or to mail to: `sso.rs`, `tests/node/sso.test.mjs` and
 /// `sdk/python/tests/test_mail.py` walk these.
 pub fn needs_issuer(route: &Route) -> bool {
-    ["/auth/google", "/auth/oidc", "/auth/password/forgotten"].iter().any(|path| route.path.starts_with(path))
+    ["/auth/google", "/auth/oidc", "/auth/cli", "/auth/password/forgotten"]
+        .iter()
+        .any(|path| route.path.starts_with(path))
 }
 
 /// What must be so before somebody can use a route for their own account, and the body that fits then.

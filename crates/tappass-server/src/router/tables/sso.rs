@@ -85,6 +85,15 @@ pub fn routes() -> Vec<Route> {
         )
         .gives::<sso::Ways>(ok),
         Route::new(
+            Method::POST,
+            "/auth/cli",
+            Auth::Public,
+            sso::collect,
+            "The session that a browser has made for a program on its machine",
+        )
+        .takes::<sso::Collect>()
+        .gives::<Session>(ok),
+        Route::new(
             Method::GET,
             "/auth/identities",
             Auth::Own,
