@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -117,14 +118,20 @@ test("through the page, in a real browser: in, refused, and back", async () => {
 test("a terminal signs in with a browser's help", async () => {
   const home = await mkdtemp(join(tmpdir(), "tappass-cli-"));
   const ended = async (child) => (await once(child, "close"))[0];
-  let login;
+  let login, unused;
   try {
     login = gateway.run(home, "login", "--with", "oidc", "--org-name", "Cleo's");
     const end = ended(login);
     const address = /within ten minutes: (\S+)/;
-    while (!address.test(login.said)) await Promise.race([once(login.stderr, "data"), end]);
+    while (!address.test(login.said)) {
+      const said = once(login.stderr, "data").then(() => true);
+      assert.ok(await Promise.race([said, end.then(() => false)]), login.said);
+    }
     const [, url] = address.exec(login.said);
     const port = `http://127.0.0.1:${new URL(url).searchParams.get("port")}/`;
+    // A connection that a browser opens ahead and never uses does not hold the terminal.
+    unused = connect(new URL(url).searchParams.get("port"), "127.0.0.1");
+    await once(unused, "connect");
     // Who only knows the port gets nothing, and does not disturb.
     const guess = await fetch(`${port}?code=guess`);
     assert.equal(guess.status, 400);
@@ -152,6 +159,7 @@ test("a terminal signs in with a browser's help", async () => {
       await refused(await fetch(begin(`?${query}`)), 400, "invalid_program");
     }
   } finally {
+    unused?.destroy();
     login?.kill();
     await rm(home, { recursive: true });
   }

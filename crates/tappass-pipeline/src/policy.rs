@@ -188,6 +188,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_shipped_guardrails_are_asked_about_what_several_steps_found() {
+        // Built at run time, so that no scanner takes this file for a leak.
+        let secret = format!("The key is gh{}_{}.", "p", "k7Qw2ZxT9vLr4NbY8mJc3HsD6fGp1AeR5uWq");
+        let mail = "Mail joan@example.org.";
+        for (text, asked) in [("Hello.", 0), (mail, 0), (&format!("{mail} {secret}"), 1)] {
+            let mut c = call(text, &services());
+            c.exchange.mode = Mode::Observe;
+            c.admit().await.expect("observe blocks nothing");
+            let rows = c.trace.policies.iter().filter(|row| row.policy == "tappass.guardrails").count();
+            assert_eq!(rows, asked, "{text}");
+        }
+    }
+
+    #[tokio::test]
     async fn in_observe_it_is_recorded_what_it_would_have_refused() {
         let mut c = governed(Mode::Observe, Question::Guardrails, NO_MAIL);
         c.admit().await.expect("observe blocks nothing");
